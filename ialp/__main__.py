@@ -1,0 +1,7 @@
+"""`python -m ialp`, which is how a run starts the stages it builds on."""
+
+import sys
+
+from ialp.cli import main
+
+sys.exit(main())

@@ -1,0 +1,117 @@
+"""The command line. Nothing heavy is imported before the verb is known, so that `ialp --help` answers at once."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from traceback import extract_tb
+from typing import Any
+
+from ialp import __version__
+from ialp.errors import UserError
+
+TRAINER_VERBS = {
+    "fit": "run the stage that a config describes, and first whatever it builds on",
+    "validate": "evaluate a run's checkpoint on its validation data",
+    "test": "evaluate a run's checkpoint on its test data",
+    "predict": "predict with a run's checkpoint",
+}
+OTHER_VERBS = {
+    "evaluate": "play a finished policy in any world, episode by episode",
+    "runs": "list, compare or remove runs",
+    "init": "lay down configs, a callback to copy and a data folder",
+}
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 2 for what the user can mend, 130 for Ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return run(arguments)
+    except UserError as error:
+        if os.environ.get("IALP_DEBUG"):
+            raise
+        print(f"ialp: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        if "IALP_STAGE" not in os.environ:  # the run that builds this stage says so
+            print("ialp: interrupted; nothing half-finished is marked done", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        if os.environ.get("IALP_DEBUG"):
+            raise
+        place = extract_tb(error.__traceback__)[-1]
+        where = f"{place.filename}:{place.lineno}; IALP_DEBUG=1 shows the way there"
+        print(f"ialp: error: {type(error).__name__}: {error} ({where})", file=sys.stderr)
+        return 1
+    except SystemExit as end:  # argument parsers and stages that failed have said why
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+
+
+def run(arguments: list[str]) -> int:
+    """Dispatch on the verb."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # callbacks/ of the working directory
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(help_text())
+        return 0
+    verb, *rest = arguments
+    if verb == "--version":
+        print(f"ialp {__version__}")
+        return 0
+    if verb in TRAINER_VERBS:
+        from ialp.experiment.training import run_trainer_verb
+
+        return run_trainer_verb(verb, rest)
+    if verb == "runs":
+        from ialp.experiment.runs import run_runs_verb
+
+        return run_runs_verb(rest)
+    if verb in OTHER_VERBS:
+        return run_function(verb, rest)
+    near = get_close_matches(verb, [*TRAINER_VERBS, *OTHER_VERBS], n=1)
+    raise UserError(f'no verb "{verb}"' + (f"; did you mean {near[0]}?" if near else ": see ialp --help"))
+
+
+def run_function(verb: str, arguments: list[str]) -> int:
+    """A verb that is a plain function: its signature is its command line."""
+    from argparse import ArgumentError
+
+    from jsonargparse import auto_cli
+
+    try:
+        auto_cli(function_of(verb), args=arguments, prog=f"ialp {verb}", exit_on_error=False)  # type: ignore[arg-type]
+    except ArgumentError as error:
+        raise UserError(f"{' '.join(str(error).split())}; see ialp {verb} --help") from None
+    return 0
+
+
+def function_of(verb: str) -> Callable[..., Any]:
+    """What a verb calls."""
+    if verb == "evaluate":
+        from ialp.experiment.evaluate import evaluate
+
+        return evaluate
+    from ialp.experiment.init_project import init
+
+    return init
+
+
+def help_text() -> str:
+    """All verbs on one screen."""
+    lines = [f"  ialp {verb:9} {text}" for verb, text in (TRAINER_VERBS | OTHER_VERBS).items()]
+    return "\n".join(
+        [
+            "usage: ialp VERB [options]",
+            "",
+            "Recommendation policies that start good, on a language model's preferences, and get better from feedback.",
+            "",
+            *lines,
+            "",
+            "  ialp fit --config configs/lfm_policyset.yaml          the main job",
+            "  ialp fit --help                                       every key of a config",
+            "  ialp fit --model.help OnlineAdapt                     the arguments of a class",
+            "  ialp VERB --help, ialp --version",
+        ]
+    )

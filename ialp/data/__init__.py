@@ -1,0 +1,46 @@
+"""Catalogues, logs and what feeds the phases.
+
+The DataModules are loaded when they are first named: they reach into the other rooms (worlds, oracle), which in turn
+need the catalogue from here.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ialp.data.atomic import AtomicLog
+from ialp.data.builtin_log import BuiltinLog
+from ialp.data.catalogue import Catalogue
+from ialp.data.interactions import Interactions
+from ialp.data.log_source import Log, LogSource
+
+if TYPE_CHECKING:
+    from ialp.data.env import EnvDataModule
+    from ialp.data.log import LogDataModule
+    from ialp.data.oracle import OracleDataModule
+    from ialp.data.prompts import PromptDataModule
+
+DATA_MODULES = {
+    "EnvDataModule": "ialp.data.env",
+    "LogDataModule": "ialp.data.log",
+    "OracleDataModule": "ialp.data.oracle",
+    "PromptDataModule": "ialp.data.prompts",
+}
+
+__all__ = [
+    "AtomicLog",
+    "BuiltinLog",
+    "Catalogue",
+    "EnvDataModule",
+    "Interactions",
+    "Log",
+    "LogDataModule",
+    "LogSource",
+    "OracleDataModule",
+    "PromptDataModule",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in DATA_MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(DATA_MODULES[name]), name)

@@ -1,0 +1,180 @@
+"""The built-in catalogue: tracks and sessions from a seed, in which taste shows in the text.
+
+Tracks lie in the order genre, artist, album. Every genre has words of its own that turn up in its titles, albums and
+artists' names; an artist stays in one genre. A session wanders from a track to another of the same album, artist or
+genre, now and then anywhere, so a reader of the history can often tell what comes next. Artists and tracks differ in
+popularity (a Zipf law), so popularity alone is a rival to be beaten. The same seed gives the same catalogue.
+"""
+
+import functools
+import random
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+WORDS_FILE = Path(__file__).parent / "words.txt"
+TRACKS_PER_ARTIST = 9  # on average
+TRACKS_PER_ALBUM = 5
+STAY_ALBUM, STAY_ARTIST, STAY_GENRE = 0.35, 0.65, 0.92  # cumulative; what remains goes anywhere
+MIN_PLAYS, MAX_PLAYS = 3, 20
+REMARKS = ("(Live)", "(Remix)", "- Remastered", "(Acoustic)", "(Demo)", "(Extended Mix)", "- Radio Edit")
+NAME_FORMS = (
+    "{syllables}",
+    "{first} {last}",
+    "The {band}",
+    "{genre} {band}",
+    "{syllables} {band}",
+    "{first} {syllables}",
+)
+
+Words = dict[str, tuple[str, ...]]
+
+
+class BuiltinCatalogue:
+    """A generated catalogue and its log.
+
+    Args:
+        num_tracks: Tracks in the catalogue.
+        num_sessions: Listening sessions in the log, of 3 to 20 plays.
+        seed: Seed of both.
+    """
+
+    def __init__(self, num_tracks: int = 2000, num_sessions: int = 3000, seed: int = 0):
+        self.tracks = generate_tracks(num_tracks, seed)
+        self.sessions = generate_sessions(self.tracks, num_sessions, seed)
+
+
+def generate_tracks(num_tracks: int, seed: int) -> list[dict[str, str]]:
+    """Tracks as rows of item_id, title, album and artist; no two tracks of an artist share a title."""
+    rng, words = random.Random(seed), read_words()
+    genres = group_names(words, "genre ")
+    tracks: list[dict[str, str]] = []
+    taken: set[str] = set()
+    while len(tracks) < num_tracks:
+        genre = words[genres[len(tracks) * len(genres) // num_tracks]]
+        artist = unused(functools.partial(artist_name, rng, words, genre), taken)
+        size = min(max(1, round(rng.expovariate(1 / TRACKS_PER_ARTIST))), num_tracks - len(tracks))
+        for row in artist_tracks(rng, words, genre, artist, size):
+            tracks.append({"item_id": f"t{len(tracks)}", **row})
+    return tracks
+
+
+def artist_tracks(
+    rng: random.Random, words: Words, genre: Sequence[str], artist: str, size: int
+) -> list[dict[str, str]]:
+    """All tracks of one artist, album by album."""
+    rows: list[dict[str, str]] = []
+    taken: set[str] = set()
+    while len(rows) < size:
+        album = title(rng, words["common"], genre, genre_share=0.6)
+        for _ in range(min(rng.randint(1, 2 * TRACKS_PER_ALBUM - 1), size - len(rows))):
+            name = unused(lambda: title(rng, words["common"], genre, genre_share=0.35), taken)
+            remark = f" {rng.choice(REMARKS)}" if rng.random() < 0.1 else ""
+            rows.append({"title": name + remark, "album": album, "artist": artist})
+    return rows
+
+
+def title(rng: random.Random, common: Sequence[str], genre: Sequence[str], genre_share: float) -> str:
+    """One to four words, capitalised, each from the genre's own words with the given share."""
+    chosen = [
+        rng.choice(genre if rng.random() < genre_share else common) for _ in range(rng.choice((1, 2, 2, 3, 3, 4)))
+    ]
+    return " ".join(word.capitalize() for word in chosen)
+
+
+def artist_name(rng: random.Random, words: Words, genre: Sequence[str]) -> str:
+    """One to three words: invented from syllables, a person's, a band's."""
+    return rng.choice(NAME_FORMS).format(
+        syllables="".join(rng.choice(words["syllable"]) for _ in range(rng.randint(2, 4))).capitalize(),
+        first=rng.choice(words["name"]).capitalize(),
+        last=rng.choice(words["name"]).capitalize(),
+        band=rng.choice(words["band"]).capitalize(),
+        genre=rng.choice(genre).capitalize(),
+    )
+
+
+def generate_sessions(tracks: Sequence[dict[str, str]], num_sessions: int, seed: int) -> list[list[int]]:
+    """Sessions as lists of indexes into `tracks`; all sessions take their steps at once."""
+    rng = np.random.default_rng(seed)
+    cumulative = np.concatenate([[0.0], np.cumsum(popularity(tracks, rng))])  # (I + 1,)
+    circles = np.stack([album_ranges(tracks), artist_ranges(tracks), genre_ranges(len(tracks)), whole(len(tracks))])
+    current = draw(rng, cumulative, circles[-1, :1].repeat(num_sessions, axis=0))
+    plays = [current]
+    for _ in range(MAX_PLAYS - 1):
+        circle = np.searchsorted([STAY_ALBUM, STAY_ARTIST, STAY_GENRE], rng.random(num_sessions), side="right")
+        following = draw(rng, cumulative, circles[circle, current])
+        again = following == current  # a track is seldom played twice on end: look once more, genre-wide
+        following[again] = draw(rng, cumulative, circles[2, current[again]])
+        plays.append(current := following)
+    lengths = np.clip(rng.geometric(0.12, num_sessions) + MIN_PLAYS - 1, MIN_PLAYS, MAX_PLAYS)
+    return [row[:length].tolist() for row, length in zip(np.stack(plays, axis=1), lengths, strict=True)]
+
+
+def draw(rng: np.random.Generator, cumulative: NDArray, ranges: NDArray) -> NDArray:
+    """(B,) tracks drawn by popularity, each from its range (B, 2) of first track and one past the last."""
+    low, high = cumulative[ranges[:, 0]], cumulative[ranges[:, 1]]
+    drawn = np.searchsorted(cumulative, low + rng.random(len(ranges)) * (high - low), side="right") - 1
+    return np.clip(drawn, ranges[:, 0], ranges[:, 1] - 1)
+
+
+def popularity(tracks: Sequence[dict[str, str]], rng: np.random.Generator) -> NDArray:
+    """(I,) weights: the artist's, by a Zipf law over shuffled ranks, times the track's own."""
+    starts = artist_ranges(tracks)[:, 0]
+    _, artist = np.unique(starts, return_inverse=True)
+    artist_weight = 1 / (10 + rng.permutation(artist.max() + 1)) ** 0.8
+    return artist_weight[artist] / (1 + rng.permutation(len(tracks)) % TRACKS_PER_ARTIST)
+
+
+def artist_ranges(tracks: Sequence[dict[str, str]]) -> NDArray:
+    """(I, 2) first and one past the last track of each track's artist."""
+    return runs([row["artist"] for row in tracks])
+
+
+def album_ranges(tracks: Sequence[dict[str, str]]) -> NDArray:
+    """(I, 2) first and one past the last track of each track's album."""
+    return runs([row["artist"] + "\n" + row["album"] for row in tracks])
+
+
+def genre_ranges(num_tracks: int) -> NDArray:
+    """(I, 2) first and one past the last track of each track's genre: blocks of equal size."""
+    number = len(group_names(read_words(), "genre "))
+    return runs([str(index * number // num_tracks) for index in range(num_tracks)])
+
+
+def whole(num_tracks: int) -> NDArray:
+    """(I, 2) the range of all tracks, for each."""
+    return np.tile([0, num_tracks], (num_tracks, 1))
+
+
+def runs(keys: Sequence[str]) -> NDArray:
+    """(I, 2) for each position the start and end of the run of equal keys around it."""
+    edges = [0, *(index for index in range(1, len(keys)) if keys[index] != keys[index - 1]), len(keys)]
+    return np.concatenate([np.tile([start, end], (end - start, 1)) for start, end in pairwise(edges)])
+
+
+def unused(propose: Callable[[], str], taken: set[str]) -> str:
+    """The first proposal that is not taken; takes it."""
+    while (proposal := propose()) in taken:
+        pass
+    taken.add(proposal)
+    return proposal
+
+
+def group_names(words: Words, kind: str) -> list[str]:
+    """Names of the groups of a kind, in the order of the file: all of "genre ", say."""
+    return [name for name in words if name.startswith(kind)]
+
+
+@functools.cache
+def read_words() -> Words:
+    """The groups of `words.txt`, each without repeats."""
+    groups: dict[str, list[str]] = {}
+    for line in WORDS_FILE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            group = groups.setdefault(line.strip("[]"), [])
+        elif line and not line.startswith("#"):
+            group.extend(line.split())
+    return {name: tuple(dict.fromkeys(group)) for name, group in groups.items()}

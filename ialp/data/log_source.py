@@ -1,0 +1,57 @@
+"""A log of sessions with its catalogue, and where it comes from."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+
+from ialp.data.catalogue import Catalogue
+from ialp.data.interactions import Interactions
+
+
+@dataclass
+class Log:
+    """What every DataModule works on.
+
+    Attributes:
+        name: Shown in the first line of a run.
+        catalogue: The items and their texts.
+        train: Sequences of the training world; all that is learnt comes from these.
+        test: Sequences of the test world: first items and validation.
+        scenario: Kind of platform, for the prompt ("music").
+        item_word: What is recommended, for the prompt ("track").
+        behavior: What users do with it, for the prompt ("listening").
+        is_builtin: The sessions are generated, not anybody's data.
+    """
+
+    name: str
+    catalogue: Catalogue
+    train: Interactions
+    test: Interactions
+    scenario: str
+    item_word: str
+    behavior: str
+    is_builtin: bool = False
+
+    @property
+    def attribute_names(self) -> list[str]:
+        """Columns of the catalogue, in the order in which items are rendered."""
+        return list(self.catalogue.attributes)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of catalogue and both parts of the log."""
+        parts = self.catalogue.fingerprint, self.train.fingerprint, self.test.fingerprint
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+class LogSource(ABC):
+    """Where a log comes from. A subclass named in YAML (`class_path`) is all that a new format needs."""
+
+    @abstractmethod
+    def load(self) -> Log:
+        """Read or generate the log.
+
+        Raises:
+            UserError: The data cannot be used; the text names file and line.
+        """

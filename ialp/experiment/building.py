@@ -1,0 +1,144 @@
+"""Building what is missing: each stage in a process of its own, one process per run folder."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ialp.errors import UserError
+from ialp.experiment.stages import Stage
+
+CHILD = "IALP_STAGE"
+"""Set in the process of a stage that another run builds: that run has named the data and counts the stages."""
+
+LAUNCHER = re.compile(
+    r"(GROUP_|ROLE_|LOCAL_|NODE_)?RANK$|(GROUP_|ROLE_|LOCAL_)?WORLD_SIZE$|MASTER_|SLURM_|TORCHELASTIC_"
+)
+"""Variables by which torchrun and SLURM would make a stage's process believe that it is one of many."""
+
+
+class StageFailed(SystemExit):
+    """A stage's process has said what is wrong; this run ends with the same exit code."""
+
+
+def build_missing(stage: Stage, missing: str) -> None:
+    """Build what the run needs and say which stage of how many is at work.
+
+    Raises:
+        UserError: Something is missing and `missing` is "fail".
+        StageFailed: A stage's process ended with an error.
+    """
+    stages = stage.lineage()
+    absent = [each for each in stages[:-1] if not each.finished]
+    if absent and missing == "fail":
+        names = ", ".join(each.name for each in absent)
+        raise UserError(f"missing stages: {names}; without --missing fail they are built first")
+    for number, each in enumerate(stages, 1):
+        said = f"stage {number} of {len(stages)}: {each.name}"
+        if each.finished:
+            announce(f"{said} (reused {each.folder})")
+            continue
+        announce(f"{said} -> {each.folder}")
+        if each is not stage:
+            build(each) if rank() == 0 else wait_for(each)
+
+
+def announce(line: str) -> None:
+    """Print for the user who called, once."""
+    if rank() == 0 and CHILD not in os.environ:
+        print(line, flush=True)
+
+
+def build(stage: Stage) -> None:
+    """Run a stage in a process of its own, which ends with this one.
+
+    Raises:
+        StageFailed: It ended with an error, or without its done.json.
+    """
+    command = [sys.executable, "-m", "ialp", "fit", *stage.arguments]
+    process = subprocess.Popen(command, env=child_environment(stage))
+    try:
+        with sigterm_as_exit():
+            while (code := process.poll()) is None:
+                time.sleep(0.1)  # not wait(): where another thread takes the signal, it would go on waiting
+    except BaseException:
+        stop(process)
+        raise
+    if code == 130:
+        raise KeyboardInterrupt
+    if code or not stage.finished:
+        if code != 2:  # with 2 the stage has said in one line what to mend
+            print(f"ialp: error: stage {stage.name} ended with exit code {code}", file=sys.stderr)
+        raise StageFailed(code or 1)
+
+
+def stop(process: subprocess.Popen[bytes], patience: float = 20.0) -> None:
+    """Ask a stage's process to end, which a terminal's Ctrl-C has done already, and insist after `patience` seconds."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def child_environment(stage: Stage) -> dict[str, str]:
+    """The environment without the launcher's variables."""
+    kept = {key: value for key, value in os.environ.items() if not LAUNCHER.match(key)}
+    return kept | {CHILD: stage.name}
+
+
+def wait_for(stage: Stage) -> None:
+    """Ranks other than the first poll: a barrier would run into the process group's timeout."""
+    while not stage.finished:
+        time.sleep(1)
+
+
+def rank() -> int:
+    """This process's rank, 0 without a launcher."""
+    return int(next((os.environ[key] for key in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if key in os.environ), 0))
+
+
+@contextmanager
+def sigterm_as_exit() -> Iterator[None]:
+    """SIGTERM unwinds the stack instead of killing at once, so that no child outlives its run."""
+
+    def leave(*_: Any) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One process at a time makes a run; the lock goes with the process, however it ends."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"waiting: another process is making {folder}", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def set_aside(folder: Path) -> None:
+    """Rename what an interrupted run has left."""
+    if folder.exists():
+        number = next(n for n in range(1, 10_000) if not Path(f"{folder}.unfinished-{n}").exists())
+        folder.rename(f"{folder}.unfinished-{number}")

@@ -1,0 +1,270 @@
+"""The verbs that work through Lightning's Trainer: fit, validate, test, predict."""
+
+import json
+import os
+import shutil
+import sys
+import time
+import warnings
+from argparse import ArgumentError
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from jsonargparse import Namespace, set_parsing_settings
+from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar, RichProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.trainer.states import TrainerStatus
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from omegaconf.errors import OmegaConfBaseException
+
+from ialp.data import LogSource
+from ialp.errors import UserError
+from ialp.experiment.building import CHILD, announce, build_missing, locked, rank, set_aside
+from ialp.experiment.complaints import complaint
+from ialp.experiment.config_check import class_paths
+from ialp.experiment.files import write_atomically
+from ialp.experiment.messages import data_line, held_back, quiet
+from ialp.experiment.progress import PlainProgress
+from ialp.experiment.provenance import code_version, versions
+from ialp.experiment.runs import DONE
+from ialp.experiment.stages import Stage, plan
+from ialp.oracle.backends.base import JudgeBackend
+
+
+def run_trainer_verb(verb: str, arguments: list[str]) -> int:
+    """Run `ialp fit|validate|test|predict`.
+
+    Raises:
+        UserError: What the user can mend.
+    """
+    quiet()
+    class_paths()  # imports every class, so that its short name is known
+    set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+    try:
+        IALPCLI(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,  # each module owns its optimiser
+            save_config_callback=None,  # saved with the rest of the run's folder
+            trainer_defaults={"enable_model_summary": False},
+            args=[verb, *arguments],
+        )
+    except MisconfigurationException as error:  # how Lightning says what a module or config lacks
+        raise UserError(str(error).splitlines()[0]) from error
+    return 0
+
+
+class IALPCLI(LightningCLI):
+    """Lightning's CLI, around a run folder and the stages that a run builds on."""
+
+    stage: Stage
+    _parsed: dict[tuple[str, ...], Namespace]
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Interpolations see the command line; errors come as exceptions."""
+        ours = {"prog": "ialp", "parser_mode": "omegaconf+", "exit_on_error": False, "allow_abbrev": False}
+        return super().init_parser(**ours, **kwargs)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The keys of a config that are ours."""
+        add = parser.add_argument
+        add(
+            "--data_root",
+            type=str | None,
+            default=None,
+            help="Folder that holds the data; null: the built-in catalogue.",
+        )
+        add("--runs_dir", type=str, default="runs", help="Folder that the runs' folders are made in.")
+        add(
+            "--upstream", type=dict[str, str | None] | None, default=None, help="What the run builds on: config or run."
+        )
+        add("--fixed_seed", type=bool, default=False, help="The stage keeps its seed, whichever run builds on it.")
+        add("--missing", type=str, default="build", choices=["build", "fail"], help="What to do about missing stages.")
+        for key, base in (("log", LogSource), ("judge", JudgeBackend)):
+            parser.add_subclass_arguments(base, key, required=False, instantiate=False, help=f"{key}, for all stages.")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Plan the run, name the data, build what is missing, and parse with the inputs' folders."""
+        verb, *arguments = args
+        self.verb, self._parsed = verb, {}
+        with held_back():
+            self.stage = plan(self._plain, self._keys(), arguments)
+            announce(data_line(self.stage))
+        self.config = Namespace({"subcommand": verb, verb: self._parse(self.stage.arguments)})
+        if verb == "fit" and self.stage.finished:
+            self._report("already finished")
+            raise SystemExit(0)
+        if verb != "fit" and not (self.stage.finished or self.config[verb].ckpt_path):
+            raise UserError(f"{self.stage.name} is not finished: `ialp fit` it first, or give --ckpt_path")
+        build_missing(self.stage, self.config[verb].missing)
+
+    def instantiate_classes(self) -> None:
+        """Instantiate; what a constructor says to the user comes out from under the parser's own errors."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise user_error_beneath(error) or error from None
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer, with the run's folder, loggers, checkpoints and progress."""
+        given = self._get(self.config_init, "trainer")
+        callbacks = [*_as_list(given.get("callbacks")), *self._own_callbacks(_as_list(given.get("callbacks")), given)]
+        # What other verbs write lies in a folder of its own: a finished run stays as it is.
+        folder = self.stage.folder if self.verb == "fit" else self.stage.folder / self.verb
+        return super().instantiate_trainer(
+            default_root_dir=str(folder),
+            logger=self._loggers(given.get("logger")),
+            enable_progress_bar=any(isinstance(each, ProgressBar) for each in callbacks),
+            callbacks=callbacks,
+            **kwargs,
+        )
+
+    def fit(self, model: LightningModule, **kwargs: Any) -> None:
+        """Train into the run's folder, or only evaluate a model with `trains = False`; done.json comes last."""
+        if rank() > 0:
+            return self._train(model, **kwargs)
+        with locked(self.stage.folder):
+            if not self.stage.finished:  # another process may have finished it while this one waited
+                self._fit_in_folder(model, **kwargs)
+        self._report()
+
+    def validate(self, **kwargs: Any) -> None:
+        """Validate the run's checkpoint."""
+        self.trainer.validate(**self._with_checkpoint(kwargs))
+
+    def test(self, **kwargs: Any) -> None:
+        """Test the run's checkpoint."""
+        self.trainer.test(**self._with_checkpoint(kwargs))
+
+    def predict(self, **kwargs: Any) -> None:
+        """Predict with the run's checkpoint."""
+        self.trainer.predict(**self._with_checkpoint(kwargs))
+
+    def _fit_in_folder(self, model: LightningModule, **kwargs: Any) -> None:
+        folder, start = self.stage.folder, time.monotonic()
+        if not kwargs.get("ckpt_path"):
+            set_aside(folder)
+        config = self._parser("fit").dump(self.config.fit, skip_none=False)
+        write_atomically(folder / "config.yaml", config)
+        try:
+            self._train(model, **kwargs)
+        except UserError:
+            shutil.rmtree(folder)  # the input must be mended; what it left would only be in the way
+            raise
+        done = self._done(model, time.monotonic() - start)
+        write_atomically(folder / DONE, json.dumps(done, indent=2, default=str) + "\n")
+
+    def _train(self, model: LightningModule, **kwargs: Any) -> None:
+        try:
+            if getattr(model, "trains", True):
+                self.trainer.fit(model, **kwargs)
+            else:
+                self.trainer.validate(model, datamodule=kwargs.get("datamodule"), verbose=False)
+        except SystemExit:
+            if self.trainer.state.status == TrainerStatus.INTERRUPTED:
+                raise KeyboardInterrupt from None
+            raise
+        if self.trainer.state.status != TrainerStatus.FINISHED:
+            raise KeyboardInterrupt
+
+    def _done(self, model: Any, seconds: float) -> dict[str, Any]:
+        """What done.json holds."""
+        stage = self.stage
+        log = stage.log
+        return {
+            "stage": stage.name,
+            "seed": stage.seed,
+            "fingerprint": stage.fingerprint,
+            "config": stage.config,
+            "upstream": {key: str(each.folder) for key, each in stage.upstream.items()},
+            "data": {"name": log.name, "items": log.catalogue.num_items, "fingerprint": log.fingerprint}
+            if log
+            else None,
+            "metrics": {name: float(value) for name, value in self.trainer.callback_metrics.items()},
+            "results": model.results() if hasattr(model, "results") else {},
+            "seconds": round(seconds, 1),
+            "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "versions": versions(),
+            "code": code_version(),
+        }
+
+    def _report(self, state: str = "finished") -> None:
+        """Table and curves of an online stage; a line for the others."""
+        if CHILD in os.environ or rank() > 0:
+            return
+        online = "scheme" in (self.stage.config["model"].get("init_args") or {})
+        if not online or state != "finished":  # the summary of an online run names its folder
+            print(f"{state}: {self.stage.folder}", flush=True)
+        if online:
+            from ialp.report.curves import draw
+            from ialp.report.summary import print_summary
+
+            draw(self.stage.folder)
+            print_summary(self.stage.folder)
+
+    def _own_callbacks(self, given: list[Callback], config: Any) -> Iterator[Callback]:
+        if config.get("enable_checkpointing") is not False and self.verb == "fit":
+            folder = self.stage.folder / "checkpoints"
+            if not any(isinstance(each, ModelCheckpoint) for each in given):
+                yield ModelCheckpoint(dirpath=folder, save_last=True, save_top_k=0)
+        if config.get("enable_progress_bar") is not False and not any(isinstance(each, ProgressBar) for each in given):
+            yield RichProgressBar() if sys.stdout.isatty() else PlainProgress(name=self.stage.name)
+
+    def _loggers(self, given: Any) -> Any:
+        """metrics.csv in the run's folder, beside whatever logger the config names."""
+        if given is False or self.verb != "fit":
+            return False
+        chosen = [each for each in _as_list(given) if isinstance(each, Logger)]
+        if any(isinstance(each, CSVLogger) for each in chosen):
+            return chosen
+        return [
+            CSVLogger(self.stage.folder, name="", version=""),
+            *chosen,
+        ]  # first: checkpoints lie where the first logs
+
+    def _with_checkpoint(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        kept = sorted((self.stage.folder / "checkpoints").glob("*.ckpt"), key=lambda path: path.stat().st_mtime)
+        path = kwargs.pop("ckpt_path", None) or (str(kept[-1]) if kept else None)
+        return {"weights_only": True, **{k: v for k, v in kwargs.items() if v is not None}, "ckpt_path": path}
+
+    def _keys(self) -> list[str]:
+        """Top-level keys of a config."""
+        keys = {action.dest.partition(".")[0] for action in self._subcommand_parsers[self.verb]._actions}
+        return sorted(keys - {"help", "config", "print_config"})
+
+    def _parse(self, arguments: list[str]) -> Namespace:
+        if tuple(arguments) in self._parsed:  # a parse takes a tenth of a second, planning needs about ten
+            return self._parsed[tuple(arguments)]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                config = self.parser.parse_args([self.verb, *arguments])[self.verb]
+        except (ArgumentError, OmegaConfBaseException) as error:
+            if os.environ.get("IALP_DEBUG"):
+                raise
+            parser = self._subcommand_parsers[self.verb]
+            flags = [flag for action in parser._actions for flag in action.option_strings]
+            raise complaint(error, flags) from None
+        self._parsed[tuple(arguments)] = config
+        return config
+
+    def _plain(self, arguments: list[str]) -> dict[str, Any]:
+        return self._parse(arguments).as_dict()
+
+
+def user_error_beneath(error: BaseException) -> UserError | None:
+    """The UserError from which an error arose."""
+    beneath: BaseException | None = error
+    while beneath is not None and not isinstance(beneath, UserError):
+        beneath = beneath.__cause__ or beneath.__context__
+    return beneath
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]

@@ -1,0 +1,114 @@
+"""Encoder, actor and critic: the agent of Eq. 5 and 7."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ialp.errors import UserError
+from ialp.nets.sasrec import SASRec, at_length
+
+
+class ItemHead(nn.Module):
+    """One number per item: (B, D) states → (B, I), or (B,) for the items asked for."""
+
+    def __init__(self, width: int, dim: int, std: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(width, dim) * std)
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, state: Tensor) -> Tensor:
+        """(B, D) → (B, I)."""
+        return nn.functional.linear(state, self.weight, self.bias)
+
+    def of(self, state: Tensor, item: Tensor) -> Tensor:
+        """The entries of `forward` at item (B,) or (B, K), without the others: same shape as `item`."""
+        weight, bias = self.weight[item], self.bias[item]
+        return torch.einsum("b...d,bd->b...", weight, state) + bias
+
+
+class ActorCritic(nn.Module):
+    """State encoder with an actor head (logits of all items) and a critic head (Q of all items).
+
+    Args:
+        num_items: N, without the padding id 0.
+        dim: width of states and embeddings.
+        layers: transformer blocks of the encoder.
+        heads: attention heads.
+        max_length: longest history.
+        dropout: in the encoder.
+    """
+
+    def __init__(
+        self, num_items: int, dim: int = 64, layers: int = 2, heads: int = 2, max_length: int = 32, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.config: dict[str, Any] = {
+            "num_items": num_items,
+            "dim": dim,
+            "layers": layers,
+            "heads": heads,
+            "max_length": max_length,
+            "dropout": dropout,
+        }
+        self.encoder = SASRec(**self.config)
+        # Small heads: the first policy is close to uniform, the first Q close to zero.
+        self.actor = ItemHead(num_items + 1, dim, std=0.1 * dim**-0.5)
+        self.critic = ItemHead(num_items + 1, dim, std=0.1 * dim**-0.5)
+
+    @property
+    def num_items(self) -> int:
+        """N, without the padding id."""
+        return int(self.config["num_items"])
+
+    def state(self, items: Tensor, length: Tensor) -> Tensor:
+        """(B, T) histories of `length` items → (B, D)."""
+        longest = int(length.max())
+        return at_length(self.encoder(items[:, :longest]), length)
+
+    def start_from_text(self, embeddings: Tensor, temperature: float = 1.0) -> None:
+        """Starts item embeddings and actor from text: the first policy prefers items that read like the last one.
+
+        The blocks' outputs start at zero, so that each is the identity and no random weights blur the text.
+
+        Args:
+            embeddings: (I, D), rows of unit length, row 0 zero.
+            temperature: divides the actor's rows; the first logits lie within ± sqrt(D) / temperature.
+        """
+        with torch.no_grad():
+            self.encoder.item_embedding.weight.copy_(embeddings)
+            self.actor.weight.copy_(embeddings / temperature)
+            for block in self.encoder.blocks.layers:
+                block.self_attn.out_proj.weight.zero_()
+                block.linear2.weight.zero_()
+                block.linear2.bias.zero_()
+
+    def save_pretrained(self, folder: Path, catalogue: str) -> None:
+        """Writes config.json and model.safetensors; `catalogue` is the fingerprint of the items it was trained on."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({name: value.contiguous() for name, value in self.state_dict().items()}, folder / "model.safetensors")
+        config = {"net": self.config, "catalogue": catalogue}
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+    @classmethod
+    def from_pretrained(cls, run: str | Path, catalogue: str | None = None) -> "ActorCritic":
+        """Reads a policy from a run's folder (its `policy/`) or from the folder itself.
+
+        Raises:
+            UserError: nothing to read there, or a policy of another catalogue.
+        """
+        folder = Path(run) / "policy" if (Path(run) / "policy").is_dir() else Path(run)
+        if not (folder / "config.json").is_file():
+            raise UserError(f"{run}: no policy there (policy/config.json is missing); name a finished pretrain run")
+        config = json.loads((folder / "config.json").read_text())
+        if catalogue is not None and config["catalogue"] != catalogue:
+            raise UserError(
+                f"{folder}: this policy was trained on another catalogue ({config['net']['num_items']} items, "
+                f"fingerprint {config['catalogue'][:8]}, here {catalogue[:8]}); pre-train one on this data"
+            )
+        policy = cls(**config["net"])
+        policy.load_state_dict(load_file(folder / "model.safetensors"))
+        return policy

@@ -1,0 +1,92 @@
+"""How the simulated users respond: p = P(click | history, item)."""
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from ialp.nets.sasrec import SASRec, at_length
+from ialp.recorded import Recorded
+
+
+class ResponseNet(Recorded, nn.Module, ABC):
+    """Logit of a click for histories and items. p is its sigmoid.
+
+    Args:
+        num_items: N, without the padding id.
+
+    Attributes:
+        max_length: Longest history that it reads.
+        intercept: () added to every logit: 0 until the world is calibrated.
+    """
+
+    intercept: Tensor
+    max_length: float = math.inf
+
+    def __init__(self, num_items: int) -> None:
+        super().__init__()
+        self.num_items = num_items
+        self.register_buffer("intercept", torch.zeros(()))
+
+    @abstractmethod
+    def states(self, items: Tensor) -> Tensor:
+        """(B, T) items, right-padded with 0 → (B, T, D) the user's state after each of them."""
+
+    @abstractmethod
+    def score(self, state: Tensor, items: Tensor) -> Tensor:
+        """(B, D) states and (B, K) items → (B, K) logits, without the intercept."""
+
+    @abstractmethod
+    def score_all(self, state: Tensor) -> Tensor:
+        """(B, D) states → (B, I) logits, without the intercept."""
+
+    def state(self, history: Tensor, length: Tensor) -> Tensor:
+        """(B, T) histories of `length` (B,) items → (B, D)."""
+        return at_length(self.states(history[:, : int(length.max())]), length)
+
+    def forward(self, history: Tensor, length: Tensor) -> Tensor:
+        """(B, T) histories of `length` (B,) items → (B, I) calibrated logits of every item."""
+        return self.score_all(self.state(history, length)) + self.intercept
+
+    def of(self, history: Tensor, length: Tensor, item: Tensor) -> Tensor:
+        """The entries of `forward` at `item` (B,), without the others: (B,)."""
+        return self.score(self.state(history, length), item.unsqueeze(1)).squeeze(1) + self.intercept
+
+
+class SequentialResponse(ResponseNet):
+    """Dot product of a SASRec state and the item's vector, plus the item's bias.
+
+    Args:
+        num_items: N, without the padding id.
+        dim: Width of states and item vectors.
+        layers: Transformer blocks.
+        heads: Attention heads.
+        max_length: Longest history.
+        dropout: In the blocks and on the item vectors of the history, while it trains.
+    """
+
+    def __init__(
+        self, num_items: int, dim: int = 64, layers: int = 1, heads: int = 2, max_length: int = 32, dropout: float = 0.3
+    ) -> None:
+        super().__init__(num_items)
+        self.max_length = max_length
+        self.encoder = SASRec(num_items, dim, layers, heads, max_length, dropout)
+        self.bias = nn.Parameter(torch.zeros(num_items + 1))
+
+    @property
+    def vectors(self) -> Tensor:
+        """(I, D) item vectors: those of the history and those scored are the same."""
+        return self.encoder.item_embedding.weight
+
+    def states(self, items: Tensor) -> Tensor:
+        """(B, T) → (B, T, D)."""
+        return self.encoder(items)
+
+    def score(self, state: Tensor, items: Tensor) -> Tensor:
+        """(B, D), (B, K) → (B, K)."""
+        return torch.einsum("bkd,bd->bk", self.vectors[items], state) + self.bias[items]
+
+    def score_all(self, state: Tensor) -> Tensor:
+        """(B, D) → (B, I)."""
+        return nn.functional.linear(state, self.vectors, self.bias)

@@ -1,0 +1,21 @@
+"""The oracle: a language model that judges which item a user would take next."""
+
+from ialp.oracle.backends import JudgeBackend, LexicalOracle, LocalLM, LoRA
+from ialp.oracle.cache import JudgementCache
+from ialp.oracle.judges import load_judge
+from ialp.oracle.oracle import BudgetExceeded, Oracle
+from ialp.oracle.prompt import PromptTemplate
+from ialp.oracle.questions import Questions
+
+__all__ = [
+    "BudgetExceeded",
+    "JudgeBackend",
+    "JudgementCache",
+    "LexicalOracle",
+    "LoRA",
+    "LocalLM",
+    "Oracle",
+    "PromptTemplate",
+    "Questions",
+    "load_judge",
+]

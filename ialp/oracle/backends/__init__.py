@@ -1,0 +1,7 @@
+"""Judges, and what they have in common."""
+
+from ialp.oracle.backends.base import JudgeBackend, LoRA
+from ialp.oracle.backends.lexical import LexicalOracle
+from ialp.oracle.backends.local import LocalLM
+
+__all__ = ["JudgeBackend", "LexicalOracle", "LoRA", "LocalLM"]

@@ -1,0 +1,101 @@
+"""A causal LM with its tokenizer from a folder or the hub, and what identifies it."""
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ialp.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+BUILTIN = "builtin"
+BUILTIN_FOLDER = Path(__file__).parent.parent / "builtin" / "model"
+DTYPES = ("float32", "bfloat16", "float16")
+CONTENT = ("*.json", "*.safetensors", "*.bin", "*.model", "*.txt")  # what can change an answer, in a model's folder
+BLOCK = 1 << 22  # bytes read at a time
+
+
+def locate(model: str) -> str:
+    """Where transformers finds the model: the built-in one's folder, or the path or hub name as given."""
+    return str(BUILTIN_FOLDER) if model == BUILTIN else model
+
+
+def load_tokenizer(model: str, revision: str | None = None) -> "PreTrainedTokenizerBase":
+    """The tokenizer, padding from the left, so that the answer follows the last token of every row."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(locate(model), revision=revision, padding_side="left")
+    except (OSError, ValueError) as error:
+        raise UserError(f"judge {model}: no tokenizer loads from it ({first_line(error)})") from error
+    return tokenizer
+
+
+def load_model(model: str, revision: str | None, dtype: str, device: str) -> "PreTrainedModel":
+    """The weights in `dtype` on `device`, in evaluation mode.
+
+    Raises:
+        UserError: Neither a folder with a causal LM nor a hub name that can be reached.
+    """
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    if model == BUILTIN or not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    if dtype not in DTYPES:
+        raise UserError(f'dtype "{dtype}" is unknown: choose {", ".join(DTYPES)}')
+    try:
+        network: Any = AutoModelForCausalLM.from_pretrained(
+            locate(model), revision=revision, dtype=getattr(torch, dtype)
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"judge {model}: no causal language model loads from it ({first_line(error)}); "
+            'name a folder, a model of the hub, or "builtin"'
+        ) from error
+    return network.to(device).eval()
+
+
+def pick_device(device: str) -> str:
+    """The device meant: for "auto" the GPU, where there is one."""
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def identity(model: str, revision: str | None = None) -> str:
+    """A hash that changes with the model: of the files of a folder, or of a hub name with its commit.
+
+    Raises:
+        UserError: The model cannot be found.
+    """
+    folder = Path(locate(model))
+    if folder.is_dir():
+        return hash_folder(folder)
+    from transformers import AutoConfig
+
+    try:
+        commit = AutoConfig.from_pretrained(model, revision=revision)._commit_hash
+    except (OSError, ValueError) as error:
+        raise UserError(f"judge {model}: neither a folder nor a model of the hub ({first_line(error)})") from error
+    return hashlib.sha256(f"{model}@{commit}".encode()).hexdigest()
+
+
+def hash_folder(folder: Path) -> str:
+    """SHA-256 (hex) of names and contents of a model's or an adapter's files."""
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in CONTENT for path in folder.glob(pattern)}):
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def first_line(error: Exception) -> str:
+    """The gist of an error message of many lines."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

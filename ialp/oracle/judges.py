@@ -1,0 +1,33 @@
+"""A judge from its configuration."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ialp.errors import UserError
+from ialp.oracle.backends.base import JudgeBackend
+
+
+def load_judge(judge: JudgeBackend | Mapping[str, Any] | None, adapter: str | Path | None = None) -> JudgeBackend:
+    """The judge, as an instance or as class_path and init_args, with what OracleTuning left in the folder `adapter`.
+
+    Raises:
+        UserError: No such judge, or arguments that it does not take.
+    """
+    if judge is None:
+        raise UserError("no judge is named: set `judge`, for example {class_path: ialp.oracle.LexicalOracle}")
+    backend = judge if isinstance(judge, JudgeBackend) else instantiate(judge)
+    return backend if adapter is None else backend.tuned(adapter)
+
+
+def instantiate(judge: Mapping[str, Any]) -> JudgeBackend:
+    """The instance that class_path and init_args describe, checked against the constructor's types."""
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(JudgeBackend, "judge")
+    try:
+        config = parser.parse_object({"judge": dict(judge)})
+    except ArgumentError as error:
+        raise UserError(f"judge: {' '.join(str(error).split())}") from error
+    return parser.instantiate_classes(config).judge

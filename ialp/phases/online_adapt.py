@@ -1,0 +1,197 @@
+"""Online adaptation (Algorithm 2)."""
+
+from pathlib import Path
+from typing import Any
+
+import polars
+import torch
+from lightning import Callback, LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from ialp.errors import UserError
+from ialp.experiment.files import write_atomically
+from ialp.metrics import AverageReward, EpisodeLength, EpisodeReturn
+from ialp.nets import ActorCritic
+from ialp.rl.algorithms import A2C, Algorithm
+from ialp.rl.exploration import Categorical, Exploration
+from ialp.rl.rollout import argmax_of, run_episodes, sampled_from
+from ialp.schemes import Frozen, Scheme, save_scheme
+from ialp.types import Transition
+
+
+class OnlineAdapt(LightningModule):
+    """Lines 16 to 18 of Algorithm 2, the update, and the measuring; the rollout is `OnlineRollout`.
+
+    Args:
+        scheme: which policy acts and which one learns.
+        algorithm: the update rule.
+        exploration: how actions are drawn while learning.
+        pretrained: folder of a finished pretrain run, θ; null for schemes that start from nothing.
+        dim: width of a policy that starts from nothing; a pre-trained one brings its own.
+        layers: transformer blocks of the encoder, likewise.
+        heads: attention heads, likewise.
+        dropout: in the encoder, likewise.
+        repeats: whether items already shown in an episode may be shown again.
+        lr: learning rate of Adam.
+        lr_actor: learning rate of the actor head; null for `lr`.
+        evaluate_sampled: also measure the policy when it samples, beside its argmax.
+    """
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        algorithm: Algorithm | None = None,
+        exploration: Exploration | None = None,
+        pretrained: str | None = None,
+        dim: int = 64,
+        layers: int = 2,
+        heads: int = 2,
+        dropout: float = 0.0,
+        repeats: bool = False,
+        lr: float = 1e-3,
+        lr_actor: float | None = None,
+        evaluate_sampled: bool = True,
+    ) -> None:
+        super().__init__()
+        self.scheme, self.algorithm = scheme, algorithm or A2C()
+        self.exploration = exploration or Categorical()
+        self.pretrained = pretrained
+        self.net: dict[str, Any] = {"dim": dim, "layers": layers, "heads": heads, "dropout": dropout}
+        self.repeats, self.lr, self.lr_actor, self.evaluate_sampled = repeats, lr, lr_actor, evaluate_sampled
+        self.environment_steps = 0
+        self.rows: list[dict[str, Any]] = []  # one per policy and evaluated epoch
+        self.figures = MetricCollection(
+            {"return": EpisodeReturn(), "length": EpisodeLength(), "average_reward": AverageReward()},
+            compute_groups=False,
+        )
+
+    @property
+    def trains(self) -> bool:
+        """False for schemes that are only evaluated."""
+        return self.scheme.trains
+
+    def setup(self, stage: str) -> None:
+        """Builds θ and φ once the catalogue is known."""
+        if hasattr(self.scheme, "learner"):
+            return
+        theta = self.load_pretrained() if self.scheme.needs_pretrained else None
+        data = self._data
+        fresh = {"num_items": data.num_items, "max_length": data.env.items.shape[1], **self.net}
+        self.scheme.repeats = self.repeats
+        self.scheme.build(theta, ActorCritic(**(theta.config if theta else fresh)))
+
+    def load_pretrained(self) -> ActorCritic:
+        """θ, as the pretrain run left it."""
+        if self.pretrained is None:
+            name = type(self.scheme).__name__
+            raise UserError(f"model.init_args.pretrained is not set, but {name} starts from a pre-trained policy")
+        theta = ActorCritic.from_pretrained(self.pretrained, self._data.log.catalogue.fingerprint)
+        reads, needed = theta.config["max_length"], self._data.env.items.shape[1]
+        if reads < needed:
+            raise UserError(
+                f"{self.pretrained}: reads {reads} items, an episode has {needed}: pre-train a longer horizon"
+            )
+        return theta
+
+    def on_train_start(self) -> None:
+        """Measures before the first update (e = 0), the frozen iALP beside the policy that will adapt."""
+        if self.rows:
+            return  # resumed: measured already
+        if self.scheme.needs_pretrained:
+            frozen = Frozen()
+            frozen.repeats = self.repeats
+            frozen.build(self.load_pretrained().to(self.device), None)
+            self.measure("frozen", frozen, epoch=0)
+        self.measure("adapted", self.scheme, epoch=0)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Moves α and the like."""
+        logs = self.scheme.advance(self.environment_steps)
+        self.log_dict({f"train/{name}": value for name, value in logs.items()}, batch_size=1)
+
+    def training_step(self, batch: Transition, batch_idx: int) -> Tensor:
+        """The update of line 14 to 16."""
+        loss, logs = self.algorithm.loss(self.scheme, batch)
+        logs["environment_steps"] = torch.tensor(float(self.environment_steps))
+        if finished := self._data.rollout.finished:  # mean of the latest 20 training episodes
+            returns, lengths = torch.tensor(list(finished)).mean(0)
+            logs |= {"return": returns, "length": lengths}
+        self.log_dict({f"train/{name}": value for name, value in logs.items()}, batch_size=len(batch.length))
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Plays the test users with the policy as it stands."""
+        if not self.trainer.sanity_checking:
+            epoch = self.current_epoch + 1 if self.trainer.state.fn == TrainerFn.FITTING else 0
+            figures = self.measure("adapted" if self.trains else "frozen", self.scheme, epoch)
+            self.log_dict({f"val/{name}": value for name, value in figures.items()}, batch_size=1)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """The same figures under `test/`."""
+        figures = self.play(self.scheme)
+        self.log_dict({f"test/{name}": value for name, value in figures.items()}, batch_size=1)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """One Adam over what learns; the actor head may have a rate of its own."""
+        learner = self.scheme.learner
+        actor = list(learner.actor.parameters())
+        others = [*learner.encoder.parameters(), *learner.critic.parameters()]
+        groups: list[dict[str, Any]] = [{"params": others}, {"params": actor, "lr": self.lr_actor or self.lr}]
+        return torch.optim.Adam(groups, lr=self.lr, fused=True)
+
+    def configure_callbacks(self) -> list[Callback]:
+        """The exploration is a callback: its hooks anneal it, checkpoints keep its state."""
+        return [self.exploration]
+
+    def play(self, scheme: Scheme) -> dict[str, float]:
+        """R, Len and R_avg of the test users: by argmax, and by sampling under `sampled_…`."""
+        played = {"": argmax_of(scheme)}
+        if self.evaluate_sampled:
+            played["sampled_"] = sampled_from(scheme, torch.initial_seed())
+        figures: dict[str, float] = {}
+        for prefix, choose in played.items():
+            episodes = run_episodes(choose, self._data.test_env)
+            self.figures.update(episodes.returns, episodes.lengths)
+            figures |= {prefix + name: float(value) for name, value in self.figures.compute().items()}
+            self.figures.reset()
+        return figures
+
+    def measure(self, policy: str, scheme: Scheme, epoch: int) -> dict[str, float]:
+        """Plays the test users and adds a row to evaluation.csv."""
+        figures = self.play(scheme)
+        self.rows.append({"policy": policy, "epoch": epoch, "environment_steps": self.environment_steps, **figures})
+        if self.trainer.is_global_zero:
+            path = Path(self.trainer.default_root_dir) / "evaluation.csv"
+            write_atomically(path, polars.DataFrame(self.rows).write_csv())
+        return figures
+
+    def results(self) -> dict[str, Any]:
+        """What done.json says of the run: the figures at e = 0, 1, 2 and the end."""
+        figures = {name: self._at_epochs(name) for name in ("adapted", "frozen")}
+        return {"evaluation": figures, "environment_steps": self.environment_steps}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the count of environment steps and the rows measured so far."""
+        checkpoint["online"] = {"environment_steps": self.environment_steps, "rows": self.rows}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Goes on counting where the checkpoint stopped."""
+        self.environment_steps, self.rows = checkpoint["online"]["environment_steps"], checkpoint["online"]["rows"]
+
+    def on_fit_end(self) -> None:
+        """Writes φ, and what else the scheme acts with, for `ialp evaluate` and later stages."""
+        if self.trainer.is_global_zero:
+            save_scheme(self.scheme, Path(self.trainer.default_root_dir), self._data.log.catalogue.fingerprint)
+
+    def _at_epochs(self, policy: str) -> dict[str, dict[str, float]] | None:
+        rows = [row for row in self.rows if row["policy"] == policy]
+        if not rows:
+            return None
+        wanted: dict[str, Any] = {str(row["epoch"]): row for row in rows if row["epoch"] in (0, 1, 2)}
+        return {**wanted, "end": rows[-1]}
+
+    @property
+    def _data(self) -> Any:
+        return self.trainer.datamodule  # type: ignore[attr-defined]

@@ -1,0 +1,133 @@
+"""OracleTuning: the judge learns the prompt, and this log, from a thousand interactions."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from ialp.data.prompts import PromptBatch, PromptDataModule
+from ialp.oracle.backends.base import ORACLE_FOLDER, JudgeBackend, LoRA, Tuner
+from ialp.oracle.backends.lexical import LexicalOracle
+from ialp.oracle.judges import load_judge
+from ialp.oracle.report import examine, print_report
+
+REPORT_FILE = "report.json"
+
+
+class OracleTuning(LightningModule):
+    """Tunes a judge on questions whose answer the log knows (paper, section 5.3), and reports what that brought.
+
+    A `LocalLM` gets a LoRA adapter, trained with the cross-entropy of the right label at the prompt's last position;
+    a `LexicalOracle` has two numbers to fit, its threshold for None and its scale. The run folder then holds
+    `oracle/`, which `JudgeBackend.tuned` reads, and `report.json`.
+
+    Args:
+        judge: The judge, as class_path and init_args.
+        lora: Rank and reach of the adapters.
+        lr: Peak learning rate, after a linear warm-up and before a cosine decay.
+        weight_decay: Of AdamW.
+        warmup: Share of all steps in which the learning rate rises.
+    """
+
+    strict_loading = False  # checkpoints hold what was trained; the base model comes from its own files
+
+    def __init__(
+        self,
+        judge: JudgeBackend,
+        lora: LoRA | None = None,
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        warmup: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.judge = load_judge(judge)
+        self.lora = lora or LoRA()
+        self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
+        self.tuner: Tuner
+        self.val_picked = MeanMetric()
+        self._report: dict[str, dict[str, Any]] = {}
+
+    def configure_model(self) -> None:
+        """The trainable form of the judge."""
+        if not hasattr(self, "tuner"):
+            self.judge.prepare(self._data.log.catalogue)
+            self.tuner = self.judge.tuner(self.lora)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW with a linear warm-up and a cosine decay."""
+        groups = self.tuner.parameter_groups(self.lr)
+        optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay)
+        steps = int(self.trainer.estimated_stepping_batches)
+        rise = max(round(self.warmup * steps), 1)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, rise, steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, batch: PromptBatch, batch_idx: int) -> Tensor:
+        """Loss of a batch; `picked` is the share of right answers, None's included."""
+        loss, log_probabilities = self.tuner(batch.questions, batch.answer)
+        picked = (log_probabilities.argmax(1) == batch.answer).float().mean()
+        self.log_dict({"loss": loss, "picked": picked}, prog_bar=True, batch_size=len(batch.answer))
+        return loss
+
+    def validation_step(self, batch: PromptBatch, batch_idx: int) -> None:
+        """Loss and share of right answers on interactions that are not trained on."""
+        loss, log_probabilities = self.tuner(batch.questions, batch.answer)
+        self.val_picked((log_probabilities.argmax(1) == batch.answer).float())
+        self.log("val_picked", self.val_picked, prog_bar=True)
+        self.log("val_loss", loss, batch_size=len(batch.answer))
+
+    def on_fit_start(self) -> None:
+        """Examine the judge as it comes."""
+        self._examine("before", self.judge)
+
+    def on_fit_end(self) -> None:
+        """Save what was learnt, and examine the judge as the next stage will load it."""
+        if not self.trainer.is_global_zero:
+            return
+        self._restore_best()
+        folder = Path(self.trainer.default_root_dir)
+        self.tuner.save(folder / ORACLE_FOLDER)
+        self._examine("after", self.judge.tuned(folder))
+        if not isinstance(self.judge, LexicalOracle):
+            self._examine("word overlap", LexicalOracle())
+        questions = len(self._data.examination()[0].answer)
+        print_report(self._report, questions, self._data.candidates)
+        about = {"questions": questions, "candidates": self._data.candidates, "seed": self._data.HELD_OUT_SEED}
+        (folder / REPORT_FILE).write_text(json.dumps(about | self._report, indent=2) + "\n")
+
+    def _restore_best(self) -> None:
+        """Where a checkpoint callback kept the best epoch, that one is saved."""
+        if path := getattr(self.trainer.checkpoint_callback, "best_model_path", ""):
+            trained = torch.load(path, map_location=self.device, weights_only=True)["state_dict"]
+            self.load_state_dict(trained, strict=False)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what is trained, which is all that differs from the base model."""
+        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        checkpoint["state_dict"] = {key: value for key, value in checkpoint["state_dict"].items() if key in trained}
+
+    def results(self) -> dict[str, Any]:
+        """The figures of the report."""
+        return self._report
+
+    @property
+    def _data(self) -> PromptDataModule:
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    def _examine(self, name: str, judge: JudgeBackend) -> None:
+        if self.trainer.is_global_zero:
+            judge.prepare(self._data.log.catalogue)
+            self._report[name] = examine(judge, *self._data.examination())
+
+
+def warmup_cosine(step: int, rise: int, steps: int) -> float:
+    """Factor of the learning rate: up to 1 in `rise` steps, then down to 0 along a cosine at `steps`."""
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * min((step - rise) / max(steps - rise, 1), 1)))

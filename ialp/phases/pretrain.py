@@ -1,0 +1,126 @@
+"""Pre-training of iALP on the oracle's preferences (Algorithm 1)."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+
+from ialp.data.text import text_embeddings
+from ialp.nets import ActorCritic
+from ialp.rl.algorithms import A2C, Algorithm
+from ialp.schemes import Scratch
+from ialp.types import Judgement, Transition
+
+
+def listwise_loss(logits: Tensor, choice: Tensor) -> Tensor:
+    """Cross-entropy of the oracle's pick among the K candidates' logits; answers of None take no part.
+
+    Args:
+        logits: (B, K) of the actor, at the candidates.
+        choice: (B,) index of the pick, K for None.
+    """
+    picked = choice < logits.shape[1]
+    if not picked.any():
+        return logits.sum() * 0.0
+    return torch.nn.functional.cross_entropy(logits[picked], choice[picked])
+
+
+class IALPPretrain(LightningModule):
+    """Line 14 and 15 of Algorithm 1: the update; the rollout is `OracleRollout`.
+
+    Args:
+        algorithm: the update rule.
+        dim: width of states and embeddings.
+        layers: transformer blocks of the encoder.
+        heads: attention heads.
+        dropout: in the encoder.
+        item_init: what item embeddings and actor start from: `tfidf` of the items' text, or `random` (the paper).
+        actor_temperature: divides the actor's rows that start from text.
+        listwise_weight: weight of the cross-entropy of the pick among the candidates; 0 is the paper.
+        lr: learning rate of Adam.
+        weight_decay: decoupled, as in AdamW.
+    """
+
+    def __init__(
+        self,
+        algorithm: Algorithm | None = None,
+        dim: int = 64,
+        layers: int = 2,
+        heads: int = 2,
+        dropout: float = 0.0,
+        item_init: Literal["tfidf", "random"] = "tfidf",
+        actor_temperature: float = 1.0,
+        listwise_weight: float = 1.0,
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.algorithm = algorithm or A2C()
+        self.net: dict[str, Any] = {"dim": dim, "layers": layers, "heads": heads, "dropout": dropout}
+        self.item_init, self.actor_temperature = item_init, actor_temperature
+        self.listwise_weight, self.lr, self.weight_decay = listwise_weight, lr, weight_decay
+        self.latest: dict[str, Tensor | float] = {}
+
+    def setup(self, stage: str) -> None:
+        """Builds the policy once the catalogue is known."""
+        if hasattr(self, "scheme"):
+            return
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        policy = ActorCritic(data.num_items, max_length=data.horizon + 2, **self.net)
+        if self.item_init == "tfidf":
+            embeddings = text_embeddings(data.log.catalogue, self.net["dim"], seed=torch.initial_seed())
+            policy.start_from_text(embeddings, self.actor_temperature)
+        self.scheme = Scratch()
+        self.scheme.build(None, policy)
+
+    @torch.no_grad()
+    def propose(self, items: Tensor, length: Tensor) -> Tensor:
+        """The log π(·|s), (B, I), that candidates are drawn from."""
+        return self.scheme.log_probabilities(items, length)
+
+    def record(self, judgement: Judgement, action: Tensor) -> None:
+        """Keeps what a batch of judgements (B,) tells, for the next training step to log."""
+        acceptance = judgement.accepted.float().mean()
+        distinct = len(action.unique()) / len(action)
+        self.latest = {"acceptance": acceptance, "none_rate": 1 - acceptance, "distinct_items": distinct}
+
+    def training_step(self, batch: Transition, batch_idx: int) -> Tensor:
+        """L = L_A + L_Q (Eq. 10) + listwise term."""
+        loss, logs = self.algorithm.loss(self.scheme, batch)
+        if self.listwise_weight:
+            assert batch.candidates is not None and batch.choice is not None
+            learner = self.scheme.learner
+            logits = learner.actor.of(learner.state(batch.items, batch.length), batch.candidates)
+            logs["listwise_loss"] = listwise_loss(logits, batch.choice)
+            loss = loss + self.listwise_weight * logs["listwise_loss"]
+        asked = float(self._oracle.asked + self._oracle.hits)
+        self.log_dict(
+            {f"pretrain/{name}": value for name, value in {**logs, **self.latest, "judgements": asked}.items()},
+            batch_size=len(batch.length),
+        )
+        self.log("acceptance", self.latest["acceptance"], prog_bar=True, logger=False, batch_size=1)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW on everything."""
+        return torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
+
+    def on_fit_end(self) -> None:
+        """Writes θ where the next stage looks for it."""
+        if self.trainer.is_global_zero:
+            catalogue: str = self.trainer.datamodule.log.catalogue.fingerprint  # type: ignore[attr-defined]
+            self.scheme.learner.save_pretrained(Path(self.trainer.default_root_dir) / "policy", catalogue)
+
+    @property
+    def _oracle(self) -> Any:
+        return self.trainer.datamodule.oracle  # type: ignore[attr-defined]
+
+    def results(self) -> dict[str, Any]:
+        """What done.json says of the run."""
+        oracle = self._oracle
+        return {
+            "judgements": {"asked": oracle.asked, "cache_hits": oracle.hits, "model": oracle.backend.name},
+            **{name: float(value) for name, value in self.latest.items()},
+        }

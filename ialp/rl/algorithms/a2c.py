@@ -1,0 +1,71 @@
+"""Advantage actor-critic on replayed transitions (Eq. 6 to 10, 12, 13, 15)."""
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from ialp.nets import at_length
+from ialp.rl.algorithms.base import Algorithm
+from ialp.types import Transition
+
+if TYPE_CHECKING:
+    from ialp.schemes.base import Scheme
+
+
+class A2C(Algorithm):
+    """y = r + γ·(1 − terminated)·max_a Q(s', a);  L_Q = (y − Q(s, a))²;  L_A = −log π̂(a|s)·A.
+
+    Args:
+        gamma: discount γ.
+        baseline: `state`: A = y − V(s) with V(s) = Σ_a π̂(a|s)·Q(s, a). `action`: A = y − Q(s, a), the paper's
+            literal form, positive for almost every action while Q is still near zero.
+        entropy_weight: weight of the entropy bonus.
+        critic_weight: weight of L_Q; 1 is the paper's.
+        bootstrap: what follows in y: `max`: max_a Q(s', a), the paper's; `policy`: Σ_a π̂(a|s')·Q(s', a), which does not
+            chase the overestimated Q of items that nobody has tried.
+    """
+
+    def __init__(
+        self,
+        gamma: float = 0.9,
+        baseline: Literal["state", "action"] = "state",
+        entropy_weight: float = 0.01,
+        critic_weight: float = 1.0,
+        bootstrap: Literal["max", "policy"] = "max",
+    ) -> None:
+        self.gamma, self.baseline = gamma, baseline
+        self.entropy_weight, self.critic_weight = entropy_weight, critic_weight
+        self.bootstrap = bootstrap
+
+    def loss(self, scheme: "Scheme", batch: Transition) -> tuple[Tensor, dict[str, Tensor]]:
+        """L = L_A + L_Q − entropy bonus, over B transitions."""
+        learner = scheme.learner
+        hidden = learner.encoder(batch.items)  # (B, T, D): one causal pass holds s_t and s_{t+1}
+        state = at_length(hidden, batch.length)  # (B, D)
+        log_pi = scheme.log_probabilities(batch.items, batch.length, state)  # (B, I)
+        pi = log_pi.exp()
+        with torch.no_grad():
+            following = self._following(scheme, batch, at_length(hidden, batch.length + 1))
+            target = batch.reward + self.gamma * (~batch.terminated) * following  # (B,)
+            value = (pi * learner.critic(state)).sum(1)
+        q = learner.critic.of(state, batch.action)
+        advantage = target - (value if self.baseline == "state" else q.detach())
+        actor_loss = -(log_pi.gather(1, batch.action.unsqueeze(1)).squeeze(1) * advantage).mean()
+        critic_loss = (target - q).square().mean()
+        entropy = -(pi * log_pi.masked_fill(log_pi == -torch.inf, 0.0)).sum(1).mean()
+        loss = actor_loss + self.critic_weight * critic_loss - self.entropy_weight * entropy
+        return loss, {
+            "actor_loss": actor_loss.detach(),
+            "critic_loss": critic_loss.detach(),
+            "entropy": entropy.detach(),
+            "advantage": advantage.mean(),
+            "q": q.detach().mean(),
+        }
+
+    def _following(self, scheme: "Scheme", batch: Transition, state: Tensor) -> Tensor:
+        """(B,) value of s', whose encoding is `state` (B, D)."""
+        q = scheme.learner.critic(state)  # (B, I)
+        if self.bootstrap == "policy":
+            return (scheme.log_probabilities(batch.items, batch.length + 1, state).exp() * q).sum(1)
+        return q.masked_fill(~scheme.allowed(batch.items, batch.length + 1), -torch.inf).amax(1)

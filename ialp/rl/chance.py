@@ -1,0 +1,48 @@
+"""Chance that does not depend on who else is in the batch: a hash of counters instead of a generator's state."""
+
+import zlib
+
+import torch
+from torch import Tensor
+
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
+_MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
+_MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
+
+
+def _shift(x: Tensor, bits: int) -> Tensor:
+    return (x >> bits) & ((1 << (64 - bits)) - 1)  # int64's >> keeps the sign, the hash wants zeros
+
+
+def _mix(x: Tensor) -> Tensor:
+    """SplitMix64's finaliser; int64 products wrap around as they should."""
+    x = (x ^ _shift(x, 30)) * _MIX_1
+    x = (x ^ _shift(x, 27)) * _MIX_2
+    return x ^ _shift(x, 31)
+
+
+def uniforms(seed: int, user: Tensor, episode: Tensor, step: Tensor, n: int = 1) -> Tensor:
+    """Uniform numbers in [0, 1) that belong to (seed, user, episode, step).
+
+    B users at once draw exactly what each would draw alone. Independent uses take different seeds (see `stream`).
+
+    Args:
+        seed: any integer.
+        user: (B,) int64 counter.
+        episode: (B,) likewise.
+        step: (B,) likewise.
+        n: numbers per row.
+
+    Returns:
+        (B, n) float32.
+    """
+    key = torch.full_like(user, seed)
+    for counter in (user, episode, step):
+        key = _mix((key + _GOLDEN) ^ _mix(counter + _GOLDEN))
+    columns = torch.arange(1, n + 1, device=user.device, dtype=torch.int64) * _GOLDEN
+    return _shift(_mix(key.unsqueeze(1) + columns), 40).float() / (1 << 24)
+
+
+def stream(seed: int, name: str) -> int:
+    """A seed for the use called `name`, so that first items and explored actions never share their numbers."""
+    return zlib.crc32(f"{seed}:{name}".encode())

@@ -1,0 +1,59 @@
+"""α of Eq. 14 as a function of the environment steps taken."""
+
+import math
+from abc import ABC, abstractmethod
+
+
+class AlphaSchedule(ABC):
+    """The share of the learnable policy in the mixture. Subclass it for a schedule of one's own."""
+
+    @abstractmethod
+    def __call__(self, environment_steps: int) -> float:
+        """α in [0, 1] after that many environment steps."""
+
+
+class LinearAlpha(AlphaSchedule):
+    """Rises on a line from `start` to 1.
+
+    Args:
+        start: α at the first step; at 0 the new actor has no gradient at all.
+        steps: environment steps until α = 1.
+    """
+
+    def __init__(self, start: float = 0.1, steps: int = 25_000) -> None:
+        self.start, self.steps = start, steps
+
+    def __call__(self, environment_steps: int) -> float:
+        """α on the line."""
+        return min(1.0, self.start + (1 - self.start) * environment_steps / self.steps)
+
+
+class ExponentialAlpha(AlphaSchedule):
+    """1 − (1 − start)·exp(−steps / tau): fast at first, never quite 1.
+
+    Args:
+        start: α at the first step.
+        tau: environment steps in which the frozen policy's share falls to 37 %.
+    """
+
+    def __init__(self, start: float = 0.1, tau: float = 10_000) -> None:
+        self.start, self.tau = start, tau
+
+    def __call__(self, environment_steps: int) -> float:
+        """α on the curve."""
+        return 1 - (1 - self.start) * math.exp(-environment_steps / self.tau)
+
+
+class ConstantAlpha(AlphaSchedule):
+    """α stays where it is: 0 is the frozen policy, 1 the learnable one.
+
+    Args:
+        value: α.
+    """
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __call__(self, environment_steps: int) -> float:
+        """α."""
+        return self.value

@@ -1,0 +1,61 @@
+"""What a scheme is: which policy acts and which one learns (Algorithm 2)."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from ialp.nets import ActorCritic
+from ialp.rl.masks import allowed_items, masked_log_softmax
+
+
+class Scheme(nn.Module, ABC):
+    """The acting policy π̂ and the learner φ inside it. YAML picks the subclass.
+
+    `build` is called once with the pre-trained policy θ (or None) and a randomly started one of the same shape.
+
+    Attributes:
+        learner: φ, whose encoder and critic learn and whose actor takes part in π̂.
+        needs_pretrained: whether θ must be given.
+        trains: False if nothing learns (evaluation only).
+    """
+
+    needs_pretrained = True
+    trains = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.learner: ActorCritic
+        self.repeats = False
+
+    @abstractmethod
+    def build(self, pretrained: ActorCritic | None, fresh: ActorCritic | None) -> None:
+        """Sets `learner` and whatever else acts."""
+
+    def advance(self, environment_steps: int) -> dict[str, float]:
+        """Moves what changes with time; returns what is worth logging."""
+        return {}
+
+    def mixture(self) -> dict[str, tuple[float, ActorCritic]]:
+        """What π̂ is made of: folder name → (weight, policy); the weights sum to one."""
+        return {"policy": (1.0, self.learner)}
+
+    def allowed(self, items: Tensor, length: Tensor) -> Tensor:
+        """(B, I) bool mask of the items that may follow the first `length` of `items`."""
+        return allowed_items(items, length, self.learner.num_items + 1, self.repeats)
+
+    def log_probabilities(self, items: Tensor, length: Tensor, state: Tensor | None = None) -> Tensor:
+        """The log π̂(·|s), (B, I), -inf where masked.
+
+        Args:
+            items: (B, T) histories, right-padded.
+            length: (B,) items of each that make the state.
+            state: (B, D) of the learner where the caller has encoded it already.
+        """
+        state = self.learner.state(items, length) if state is None else state
+        return masked_log_softmax(self.learner.actor(state), self.allowed(items, length))
+
+    @torch.no_grad()
+    def probabilities(self, items: Tensor, length: Tensor) -> Tensor:
+        """π̂(·|s), (B, I), zero where masked."""
+        return self.log_probabilities(items, length).exp()

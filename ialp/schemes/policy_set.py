@@ -1,0 +1,73 @@
+"""A-iALP_ap: a frozen policy beside a learnable one (section 4.2.3)."""
+
+import copy
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ialp.nets import ActorCritic
+from ialp.rl.masks import masked_log_softmax
+from ialp.rl.schedules import AlphaSchedule, LinearAlpha
+from ialp.schemes.base import Scheme
+
+
+class PolicySet(Scheme):
+    """π̂ = (1 − α)·π_θ + α·π_φ, with θ frozen and α rising to 1 (Eq. 14).
+
+    Args:
+        alpha: schedule of α over environment steps.
+        learner_start: what φ starts from. `new_actor`: encoder and critic of θ under a new actor head; `random`:
+            nothing of θ (the paper's section 5.4); `pretrained`: all of θ (the paper's Algorithm 2, line 3).
+    """
+
+    alpha: Tensor
+
+    def __init__(
+        self,
+        alpha: AlphaSchedule | None = None,
+        learner_start: Literal["new_actor", "random", "pretrained"] = "new_actor",
+    ) -> None:
+        super().__init__()
+        self.schedule = alpha or LinearAlpha()
+        self.learner_start = learner_start
+        self.register_buffer("alpha", torch.tensor(self.schedule(0)))
+
+    def build(self, pretrained: ActorCritic | None, fresh: ActorCritic | None) -> None:
+        """θ frozen, φ beside it."""
+        assert pretrained is not None and fresh is not None
+        self.learner = fresh
+        if self.learner_start != "random":
+            self.learner.encoder.load_state_dict(pretrained.encoder.state_dict())
+            self.learner.critic.load_state_dict(pretrained.critic.state_dict())
+        if self.learner_start == "pretrained":
+            self.learner.actor.load_state_dict(pretrained.actor.state_dict())
+        self.frozen = copy.deepcopy(pretrained).requires_grad_(False)
+
+    def advance(self, environment_steps: int) -> dict[str, float]:
+        """Moves α along its schedule."""
+        self.alpha.fill_(self.schedule(environment_steps))
+        return {"alpha": float(self.alpha)}
+
+    def mixture(self) -> dict[str, tuple[float, ActorCritic]]:
+        """θ with 1 − α, φ with α."""
+        alpha = float(self.alpha)
+        return {"frozen": (1 - alpha, self.frozen), "policy": (alpha, self.learner)}
+
+    def log_probabilities(self, items: Tensor, length: Tensor, state: Tensor | None = None) -> Tensor:
+        """The log of the mixture, (B, I): the gradient reaches φ only, weighted by its share α·π_φ / π̂."""
+        mask = self.allowed(items, length)
+        with torch.no_grad():
+            log_frozen = masked_log_softmax(self.frozen.actor(self.frozen.state(items, length)), mask)
+        if self.alpha == 0:
+            return log_frozen
+        state = self.learner.state(items, length) if state is None else state
+        log_learner = masked_log_softmax(self.learner.actor(state), mask)
+        if self.alpha == 1:
+            return log_learner
+        # The masked entries are -inf on both sides, whose logaddexp has no gradient: keep them out of it.
+        mixture = torch.logaddexp(
+            log_frozen.masked_fill(~mask, 0.0) + torch.log1p(-self.alpha),
+            log_learner.masked_fill(~mask, 0.0) + torch.log(self.alpha),
+        )
+        return mixture.masked_fill(~mask, -torch.inf)

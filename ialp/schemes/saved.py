@@ -1,0 +1,74 @@
+"""What a finished run acted with, written down and read back: a mixture of policies, whichever scheme made it."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ialp.errors import UserError
+from ialp.nets import ActorCritic
+from ialp.rl.masks import masked_log_softmax
+from ialp.schemes.base import Scheme
+
+MIXTURE = "mixture.json"
+
+
+def save_scheme(scheme: Scheme, run: Path, catalogue: str) -> None:
+    """Writes each policy of the mixture into a folder of its own, then mixture.json with their weights."""
+    shares = {}
+    for name, (weight, policy) in scheme.mixture().items():
+        policy.save_pretrained(run / name, catalogue)
+        shares[name] = weight
+    (run / MIXTURE).write_text(json.dumps({"weights": shares, "repeats": scheme.repeats}, indent=2) + "\n")
+
+
+class SavedPolicy(Scheme):
+    """π̂ = Σ_i w_i·π_i over the policies of a finished run, for acting only.
+
+    Args:
+        weights: share of each policy, summing to one.
+        policies: the policies, in the same order.
+        repeats: whether shown items may be shown again.
+    """
+
+    trains = False
+
+    def __init__(self, weights: list[float], policies: list[ActorCritic], repeats: bool = False) -> None:
+        super().__init__()
+        self.weights, self.repeats = weights, repeats
+        self.policies = nn.ModuleList(policies).requires_grad_(False)
+        self.learner = policies[-1]
+
+    def build(self, pretrained: ActorCritic | None, fresh: ActorCritic | None) -> None:
+        """Nothing to build: all parts are given."""
+
+    def log_probabilities(self, items: Tensor, length: Tensor, state: Tensor | None = None) -> Tensor:
+        """(B, I) log of the mixture."""
+        mask = self.allowed(items, length)
+        logs = [
+            masked_log_softmax(policy.actor(policy.state(items, length)), mask) + torch.tensor(weight).log()
+            for weight, policy in zip(self.weights, cast(Iterable[ActorCritic], self.policies), strict=True)
+            if weight > 0
+        ]
+        return logs[0] if len(logs) == 1 else torch.stack(logs).logsumexp(0)
+
+
+def load_policy(run: str | Path, catalogue: str | None = None) -> SavedPolicy:
+    """The policy that a finished pretrain or online run ended with.
+
+    Raises:
+        UserError: no policy there, or one of another catalogue.
+    """
+    run = Path(run)
+    if not (run / MIXTURE).is_file():
+        return SavedPolicy([1.0], [ActorCritic.from_pretrained(run, catalogue)])
+    try:
+        saved = json.loads((run / MIXTURE).read_text())
+        weights = {str(name): float(weight) for name, weight in saved["weights"].items()}
+    except (ValueError, KeyError, AttributeError) as error:
+        raise UserError(f"{run / MIXTURE}: unreadable ({error}); the run is damaged, make it again") from None
+    policies = [ActorCritic.from_pretrained(run / name, catalogue) for name in weights]
+    return SavedPolicy(list(weights.values()), policies, bool(saved["repeats"]))

@@ -1,0 +1,57 @@
+"""What passes between the parts, and the legend of their shapes.
+
+B batch (users, transitions) · T history length · I items, the padding id 0 included · K candidates · D width
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass
+class Transition:
+    """A batch of steps (s_t, a_t, r_t, s_{t+1}), held as the ids that were shown rather than as states and masks.
+
+    Row b is the sequence x_1 … x_t, a_t, 0, 0, …: the state s_t is its first `length` items, the action the item that
+    follows, the next state both together. One causal pass of the encoder therefore yields s_t and s_{t+1}.
+
+    Attributes:
+        items: (B, T + 1) ids, right-padded with 0.
+        length: (B,) number t of items in the state.
+        reward: (B,) reward of the action, scaled.
+        terminated: (B,) the user left: nothing follows.
+        truncated: (B,) the episode was cut at its horizon: the return still bootstraps.
+        candidates: (B, K) what the oracle was shown, or None online.
+        choice: (B,) index of its pick among the candidates, K for "None".
+    """
+
+    items: Tensor
+    length: Tensor
+    reward: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    candidates: Tensor | None = None
+    choice: Tensor | None = None
+
+    @property
+    def action(self) -> Tensor:
+        """(B,) the recommended item."""
+        return self.items.gather(1, self.length.unsqueeze(1)).squeeze(1)
+
+
+@dataclass
+class Judgement:
+    """A batch of answers of the oracle.
+
+    Attributes:
+        choice: (B,) index of the pick among the K candidates; K means None.
+        log_probabilities: (B, K + 1) of every label, in the order of the candidates, None last.
+    """
+
+    choice: Tensor
+    log_probabilities: Tensor
+
+    @property
+    def accepted(self) -> Tensor:
+        """(B,) bool: the oracle picked one of the candidates."""
+        return self.choice < self.log_probabilities.shape[1] - 1

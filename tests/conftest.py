@@ -1,0 +1,21 @@
+import logging
+import warnings
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "SLURM_PROCID", "IALP_STAGE", "IALP_DEBUG")
+
+
+@pytest.fixture(autouse=True)
+def as_a_user_would_find_it(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One thread, no launcher, and loggers as they were: a command of ours sets up its own."""
+    torch.set_num_threads(1)
+    for name in LAUNCHER:
+        monkeypatch.delenv(name, raising=False)
+    logger = logging.getLogger("ialp")
+    handlers, propagate = logger.handlers[:], logger.propagate
+    with warnings.catch_warnings():
+        yield
+    logger.handlers, logger.propagate = handlers, propagate

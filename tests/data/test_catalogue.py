@@ -1,0 +1,32 @@
+import pytest
+
+from ialp.data import Catalogue
+from ialp.errors import UserError
+
+COLUMNS = {"title": ["one two three", ""], "artist": ["X", "Y  Z"]}
+
+
+def test_render_cuts_words_and_leaves_empty_attributes_out():
+    catalogue = Catalogue(["a", "b"], COLUMNS, max_words=2)
+    assert catalogue.num_items == 2
+    assert [catalogue.render(item) for item in range(3)] == ["", "one two; X", "Y Z"]
+
+
+def test_fingerprint_follows_ids_and_texts():
+    same, other = Catalogue(["a", "b"], dict(COLUMNS)), Catalogue(["b", "a"], COLUMNS)
+    assert Catalogue(["a", "b"], COLUMNS).fingerprint == same.fingerprint != other.fingerprint
+    assert Catalogue(["a", "b"], {**COLUMNS, "artist": ["X", "Y"]}).fingerprint != same.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("ids", "attributes", "what"),
+    [
+        ([], {"title": []}, "0 item in the catalogue"),
+        (["a", "b", "a"], {"title": ["x", "y", "z"]}, '"a" appears twice'),
+        (["a", "b"], {"title": ["x", " "]}, 'item "b" has no text in any of: title'),
+        (["a", "b"], {"title": ["x"]}, '"title" has 1 texts for 2 items'),
+    ],
+)
+def test_bad_catalogues(ids, attributes, what):
+    with pytest.raises(UserError, match=what):
+        Catalogue(ids, attributes)

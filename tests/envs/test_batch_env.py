@@ -1,0 +1,193 @@
+import pytest
+import torch
+
+from ialp.envs import BatchEnv, ExitRule
+
+FIRST = torch.tensor([3, 5, 7, 11, 13])
+
+
+def actions(env: BatchEnv, t: int) -> torch.Tensor:
+    """Recommendations that depend on user and step only; 0 for users who have left."""
+    return ((env.user * 7 + t * 5) % env.num_items + 1) * ~env.done
+
+
+def test_a_step_by_hand(fixed):
+    env = BatchEnv(fixed([0.5, 0.2, 0.9]), torch.tensor([2]), num_users=2)
+    assert env.items.shape == (2, 22) and env.length.tolist() == [1, 1] and env.items[:, 0].tolist() == [2, 2]
+    feedback = env.step(torch.tensor([1, 3]))
+    assert torch.allclose(feedback.reward, torch.tensor([2.5, 4.5]))
+    assert env.items[:, :3].tolist() == [[2, 1, 0], [2, 3, 0]] and env.length.tolist() == [2, 2]
+    assert not feedback.done.any()
+
+
+def test_patience_ends_the_episode_at_the_step_worked_out_by_hand(fixed):
+    # Costs: p = 0 → 2 (10, 8, 6, 4, 2, 0: below 1 after step 5); 0.25 → 1.5 (after step 7: 10 - 10.5 < 1, step 6 leaves
+    # exactly 1, which is not below 1); 0.5 → 1 (step 9 leaves 1, step 10 leaves 0).
+    env = BatchEnv(fixed([1e-12, 0.25, 0.5]), torch.tensor([1]), num_users=3)
+    ended: dict[int, int] = {}
+    for t in range(1, 11):
+        feedback = env.step(torch.tensor([1, 2, 3]) * ~env.done)
+        assert not feedback.truncated.any()
+        ended |= {int(user): t for user in feedback.terminated.nonzero()}
+    assert ended == {0: 5, 1: 7, 2: 10}
+    assert env.done.all()
+
+
+def test_a_step_costs_at_least_a_tenth_and_the_horizon_truncates(fixed):
+    env = BatchEnv(fixed([1 - 1e-7, 0.9]), torch.tensor([1]), num_users=2)
+    feedbacks = [env.step(torch.tensor([1, 2])) for _ in range(20)]  # left: 10 - 20·0.1 = 8 and 10 - 20·0.2 = 6
+    assert not any(feedback.done.any() for feedback in feedbacks[:19])
+    assert feedbacks[19].truncated.all() and not feedbacks[19].terminated.any()
+
+
+def test_who_leaves_in_the_last_step_is_terminated_not_truncated(fixed):
+    env = BatchEnv(fixed([1e-12, 0.9]), torch.tensor([1]), num_users=2, horizon=5)
+    for _ in range(5):
+        feedback = env.step(torch.tensor([1, 2]))
+    assert feedback.terminated.tolist() == [True, False] and feedback.truncated.tolist() == [False, True]
+    assert env.length.tolist() == [6, 6] and env.items.shape == (2, 7)
+
+
+@pytest.mark.parametrize("evaluation", [False, True])
+def test_users_at_once_behave_as_each_alone(net, evaluation):
+    settings = {"seed": 3, "evaluation": evaluation}
+    for number in (1, 7):
+        few, many = BatchEnv(net, FIRST, number, **settings), BatchEnv(net, FIRST, 50, **settings)
+        for t in range(60):
+            assert torch.equal(few.items, many.items[:number]) and torch.equal(few.length, many.length[:number])
+            ours, theirs = few.step(actions(few, t)), many.step(actions(many, t))
+            assert torch.allclose(ours.reward, theirs.reward[:number], atol=1e-6)
+            assert torch.equal(ours.terminated, theirs.terminated[:number])
+            assert torch.equal(ours.truncated, theirs.truncated[:number])
+            few.reset(ours.done)
+            many.reset(theirs.done)
+        assert few.episode.min() > 2
+
+
+def test_users_shared_by_two_processes_are_the_same_users(net):
+    whole, second = BatchEnv(net, FIRST, 50), BatchEnv(net, FIRST, 20, first_user=30)
+    assert torch.equal(whole.items[30:], second.items) and second.user.tolist() == list(range(30, 50))
+
+
+def test_first_items(net):
+    env = BatchEnv(net, FIRST, 200, seed=1)
+    first = env.items[:, 0]
+    assert set(first.tolist()) == set(FIRST.tolist())
+    env.reset()
+    assert not torch.equal(first, env.items[:, 0]) and env.episode.unique().tolist() == [1]
+    assert not torch.equal(first, BatchEnv(net, FIRST, 200, seed=2).items[:, 0])
+    test = BatchEnv(net, FIRST, 7, evaluation=True)
+    test.reset()
+    assert test.items[:, 0].tolist() == [3, 5, 7, 11, 13, 3, 5]
+
+
+def test_reset_leaves_the_others_untouched(net):
+    env = BatchEnv(net, FIRST, 6)
+    for t in range(3):
+        env.step(actions(env, t))
+    before = env.state_dict()
+    mask = torch.tensor([True, False, False, True, False, False])
+    env.reset(mask)
+    after = env.state_dict()
+    for name in ("items", "length", "user", "episode", "done"):
+        assert torch.equal(before[name][~mask], after[name][~mask])
+    for old, new in zip(before["memory"], after["memory"], strict=True):
+        assert torch.equal(old[~mask], new[~mask])
+    assert after["length"].tolist() == [1, 4, 4, 1, 4, 4] and after["episode"].tolist() == [1, 0, 0, 1, 0, 0]
+    assert (after["items"][mask][:, 1:] == 0).all()
+    env.reset(torch.zeros(6, dtype=torch.bool))
+    assert torch.equal(env.items, after["items"])
+
+
+def test_what_was_handed_out_does_not_change_later(net):
+    env = BatchEnv(net, FIRST, 4)
+    items, copy = env.items, env.items.clone()
+    env.step(actions(env, 0))
+    env.reset()
+    assert torch.equal(items, copy)
+
+
+def test_the_final_state_stays_until_reset(fixed):
+    env = BatchEnv(fixed([1e-12, 0.9]), torch.tensor([1]), num_users=2)
+    for _ in range(5):
+        env.step(torch.tensor([1, 2]))
+    final = env.items[0].clone()
+    assert env.done.tolist() == [True, False] and env.length[0] == 6
+    feedback = env.step(torch.tensor([0, 2]))  # nothing for the one who has left
+    assert torch.equal(env.items[0], final) and env.length.tolist() == [6, 7]
+    assert feedback.reward[0] == 0 and not feedback.done[0]
+    env.reset(env.done)
+    assert env.length.tolist() == [1, 7] and not env.done.any()
+
+
+def test_a_saved_world_continues_as_if_never_left(net):
+    env, other = BatchEnv(net, FIRST, 8, seed=4), BatchEnv(net, FIRST, 8, seed=4)
+
+    def play(env: BatchEnv, start: int, stop: int) -> list[torch.Tensor]:
+        rewards = []
+        for t in range(start, stop):
+            feedback = env.step(actions(env, t))
+            env.reset(feedback.done)
+            rewards.append(feedback.reward)
+        return rewards
+
+    play(env, 0, 8)
+    saved = env.state_dict()
+    expected = play(env, 8, 40)
+    other.load_state_dict(saved)
+    assert torch.equal(torch.stack(play(other, 8, 40)), torch.stack(expected))
+    assert torch.equal(env.items, other.items) and torch.equal(env.episode, other.episode)
+
+
+def test_a_world_of_another_size_is_refused(net):
+    with pytest.raises(ValueError, match="resume with the same users"):
+        BatchEnv(net, FIRST, 3).load_state_dict(BatchEnv(net, FIRST, 4).state_dict())
+
+
+@pytest.mark.parametrize("action", [-1, 0, 31])
+def test_an_id_out_of_range_is_refused(net, action):
+    env = BatchEnv(net, FIRST, 2)
+    with pytest.raises(ValueError, match=f"action {action} is no item: ids go from 1 to 30"):
+        env.step(torch.tensor([1, action]))
+    assert env.length.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("bad", [torch.tensor([1]), torch.tensor([1.0, 2.0]), torch.tensor([[1], [2]])])
+def test_actions_of_another_form_are_refused(net, bad):
+    with pytest.raises(ValueError, match="actions must be"):
+        BatchEnv(net, FIRST, 2).step(bad)
+
+
+def test_a_recommendation_after_the_end_is_refused(fixed):
+    env = BatchEnv(fixed([1e-12, 0.9]), torch.tensor([1]), num_users=2)
+    for _ in range(5):
+        env.step(torch.tensor([1, 2]))
+    with pytest.raises(ValueError, match="user 0 is over"):
+        env.step(torch.tensor([1, 2]))
+
+
+def test_nan_is_refused(net):
+    env = BatchEnv(net, FIRST, 2)
+    with torch.no_grad():
+        net.bias[4] = torch.nan
+    env.step(torch.tensor([1, 2]))
+    with pytest.raises(ValueError, match="NaN"):
+        env.step(torch.tensor([1, 4]))
+
+
+def test_repeats_are_legal_and_a_rule_of_ones_own_is_asked(fixed):
+    class LeavesOnRepeat(ExitRule):
+        def start(self, num_users, device):
+            return torch.zeros(num_users, 0, device=device)
+
+        def advance(self, memory, step):
+            return memory, (step.items == step.action.unsqueeze(1)).any(1)
+
+    env = BatchEnv(fixed([0.5, 0.5]), torch.tensor([1]), 2, exit_rules=[LeavesOnRepeat()])
+    assert env.step(torch.tensor([1, 2])).terminated.tolist() == [True, False]
+
+
+def test_the_net_is_asked_in_eval_mode_and_without_gradient(net):
+    net.train()
+    env = BatchEnv(net, FIRST, 2)
+    assert not net.training and not env.step(torch.tensor([1, 2])).reward.requires_grad

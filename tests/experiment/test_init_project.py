@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+
+from ialp.cli import main
+from ialp.experiment.init_project import source
+
+
+def test_init_lays_down_a_project_that_runs_are_started_from(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    mine = tmp_path / "mine"
+    assert main(["init", str(mine)]) == 0
+    laid = {str(path.relative_to(mine)) for path in mine.rglob("*") if path.is_file()}
+    configs = {f"configs/{path.relative_to(source('configs'))}" for path in source("configs").rglob("*.yaml")}
+    assert laid == configs | {"callbacks/boltzmann.py", "data/README.md", "own_log.yaml"}
+    assert "ialp fit --config configs/lfm_policyset.yaml" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("taken", ["configs", "callbacks"])
+def test_init_overwrites_nothing(tmp_path: Path, taken: str, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / taken).mkdir()
+    assert main(["init", str(tmp_path)]) == 2
+    assert taken in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [taken]
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    import tomllib
+
+    root = Path(__file__).parents[2]
+    named = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {".".join(path.parent.relative_to(root).parts) for path in (root / "ialp").rglob("*.py")}
+    assert found | {"ialp._project.configs", "ialp._project.callbacks"} == set(named)

@@ -1,0 +1,265 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ialp.cli import main
+from ialp.experiment.building import LAUNCHER, child_environment, locked
+from ialp.experiment.stages import Stage
+
+Fit = Callable[..., int]
+FolderOf = Callable[[str], Path]
+
+
+def done(folder: Path) -> dict:
+    return json.loads((folder / "done.json").read_text())
+
+
+def test_missing_stages_are_built_in_order_and_named(
+    fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture
+) -> None:
+    assert fit("policy", "--seed_everything", "3") == 0
+    said = capfd.readouterr().out.splitlines()
+    world, judge, policy = map(folder_of, ("world", "judge", "policy"))
+    assert said[0] == "data: built-in catalogue (60 tracks, 40 sessions)"
+    assert said[1:4] == [
+        f"stage 1 of 3: world -> {world}",
+        f"stage 2 of 3: judge -> {judge}",
+        f"stage 3 of 3: policy -> {policy}",
+    ]
+    assert [folder.name[:2] for folder in (world, judge, policy)] == ["0-", "3-", "3-"]  # the world keeps its seed
+    assert done(policy)["upstream"] == {"world": str(world), "judge": str(judge)}
+    assert done(judge)["upstream"] == {"world": str(world)}
+
+
+def test_a_finished_run_is_never_made_again(fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture) -> None:
+    fit("judge")
+    before = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*")}
+    capfd.readouterr()
+    assert fit("judge") == 0
+    assert f"already finished: {folder_of('judge')}" in capfd.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*")} == before
+
+
+def test_finished_stages_are_reused(fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture) -> None:
+    fit("judge")
+    capfd.readouterr()
+    fit("policy")
+    said = capfd.readouterr().out
+    assert f"stage 1 of 3: world (reused {folder_of('world')})" in said
+    assert f"stage 2 of 3: judge (reused {folder_of('judge')})" in said
+
+
+def test_done_json_holds_what_a_reader_needs(fit: Fit, folder_of: FolderOf) -> None:
+    fit("world")
+    found = done(folder_of("world"))
+    assert found["fingerprint"].startswith(folder_of("world").name.partition("-")[2])
+    assert (found["stage"], found["seed"], found["results"]) == ("world", 0, {"width": 2})
+    assert found["metrics"].keys() >= {"loss", "val"}
+    assert found["versions"].keys() >= {"python", "torch", "lightning", "transformers", "ialp"}
+    assert found["data"]["items"] == 60 and found["seconds"] >= 0
+    assert found["config"]["trainer"]["max_epochs"] == 1
+
+
+def test_the_run_folder_holds_config_metrics_and_checkpoint(fit: Fit, folder_of: FolderOf) -> None:
+    fit("world")
+    folder = folder_of("world")
+    assert (folder / "metrics.csv").read_text().splitlines()[0].startswith("epoch,")
+    assert (folder / "checkpoints" / "last.ckpt").is_file()
+    assert yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["max_epochs"] == 1
+
+
+def test_a_runs_own_config_is_the_same_run(fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture) -> None:
+    fit("policy", "--seed_everything", "5")
+    assert main(["fit", "--config", str(folder_of("policy") / "config.yaml")]) == 0
+    assert f"already finished: {folder_of('policy')}" in capfd.readouterr().out
+
+
+def test_a_run_folder_serves_as_upstream(fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture) -> None:
+    fit("world")
+    assert fit("judge", "--upstream.world", str(folder_of("world"))) == 0
+    named = folder_of("judge")
+    assert fit("judge") == 0  # the same run, however its input is named
+    assert folder_of("judge") == named
+
+
+def test_the_same_seed_gives_the_same_metrics(fit: Fit, folder_of: FolderOf) -> None:
+    fit("world")
+    fit("world", "--runs_dir", "elsewhere")
+    [other] = Path("elsewhere/world").glob("0-*")
+    assert done(other)["metrics"] == done(folder_of("world"))["metrics"]
+
+
+def test_missing_fail_names_the_missing_and_builds_nothing(fit: Fit, capfd: pytest.CaptureFixture) -> None:
+    assert fit("policy", "--missing", "fail") == 2
+    assert "missing stages: world, judge" in capfd.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_what_nothing_refers_to_is_not_built(fit: Fit) -> None:
+    assert fit("policy", "--model.init_args.base", "null") == 0
+    assert not Path("runs/judge").exists() and Path("runs/world").exists()
+
+
+def test_an_upstream_set_to_null_is_not_built(fit: Fit) -> None:
+    assert fit("policy", "--upstream.judge", "null") == 0
+    assert not Path("runs/judge").exists()
+
+
+def test_log_and_judge_reach_the_stages_below(fit: Fit, folder_of: FolderOf) -> None:
+    log = '{"class_path": "BuiltinLog", "init_args": {"num_tracks": 70, "num_sessions": 40}}'
+    assert fit("policy", f"--log={log}", "--judge=LexicalOracle", "--judge.init_args.scale=7") == 0
+    below = done(folder_of("world"))
+    assert below["data"]["items"] == 70
+    assert below["config"]["judge"]["init_args"]["scale"] == 7
+
+
+def test_user_errors_leave_nothing_behind(fit: Fit, capfd: pytest.CaptureFixture) -> None:
+    assert fit("world", "--model.init_args.fail", "user") == 2
+    assert capfd.readouterr().err == "ialp: error: toy: mend me\n"
+    assert not [path for path in Path("runs").rglob("*") if not path.name.endswith(".lock") and path.name != "world"]
+
+
+def test_a_failed_stage_ends_the_run_with_its_message_and_code(fit: Fit, capfd: pytest.CaptureFixture) -> None:
+    Path("configs/world.yaml").write_text(Path("configs/world.yaml").read_text() + "\n")
+    assert fit("judge", "--upstream.world", _failing("user")) == 2
+    assert capfd.readouterr().err == "ialp: error: toy: mend me\n"
+    assert not Path("runs/judge").exists()
+
+
+def test_a_bug_is_named_with_its_place(fit: Fit, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fit("world", "--model.init_args.fail", "bug") == 1
+    said = capfd.readouterr().err
+    assert "RuntimeError: boom" in said and "toy.py:" in said and said.count("\n") == 1
+    monkeypatch.setenv("IALP_DEBUG", "1")
+    with pytest.raises(RuntimeError, match="boom"):
+        fit("world", "--model.init_args.fail", "bug")
+
+
+def test_what_is_half_finished_is_set_aside(fit: Fit, folder_of: FolderOf) -> None:
+    fit("world")
+    folder = folder_of("world")
+    (folder / "done.json").unlink()
+    (folder / "leftover").touch()
+    assert fit("world") == 0
+    assert (folder / "done.json").is_file() and not (folder / "leftover").exists()
+    assert Path(f"{folder}.unfinished-1", "leftover").exists()
+
+
+def test_an_interrupted_run_is_not_done(fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert fit("world", "--model.init_args.fail", "interrupt") == 130
+    finally:
+        signal.signal(signal.SIGINT, before)  # Lightning ignores it from the first Ctrl-C on
+    assert "nothing half-finished is marked done" in capfd.readouterr().err
+    assert not (folder_of("world") / "done.json").exists()
+
+
+def test_a_model_that_does_not_train_is_evaluated(fit: Fit, folder_of: FolderOf) -> None:
+    assert fit("world", "--model.init_args.trains", "false") == 0
+    assert done(folder_of("world"))["metrics"].keys() == {"val"}
+
+
+def test_other_verbs_take_the_runs_checkpoint_and_change_nothing(
+    fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture
+) -> None:
+    fit("world")
+    before = {path: path.read_bytes() for path in folder_of("world").rglob("*") if path.is_file()}
+    for verb, shown in (("validate", "val"), ("test", "tested")):
+        assert main([verb, "--config", "configs/world.yaml"]) == 0
+        assert shown in capfd.readouterr().out
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_other_verbs_want_a_finished_run(fit: Fit, capfd: pytest.CaptureFixture) -> None:
+    assert main(["test", "--config", "configs/world.yaml"]) == 2
+    assert "not finished" in capfd.readouterr().err
+
+
+def test_wandb_logs_offline_beside_metrics_csv(fit: Fit, folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb", reason="the wandb extra is not installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    overlay = Path(__file__).parents[2] / "configs" / "loggers" / "wandb.yaml"
+    assert fit("world", "--config", str(overlay)) == 0
+    assert list(Path("runs/wandb").glob("offline-run-*"))
+    assert (folder_of("world") / "metrics.csv").is_file()
+
+
+def test_a_logger_is_not_part_of_what_a_run_is(fit: Fit, folder_of: FolderOf) -> None:
+    fit("world")
+    assert fit("world", "--trainer.logger", "false", "--trainer.enable_progress_bar", "false") == 0
+    assert folder_of("world")  # still the only one
+
+
+def test_a_launchers_variables_do_not_reach_a_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher = ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "NODE_RANK", "MASTER_ADDR"]
+    launcher += ["MASTER_PORT", "SLURM_JOB_ID", "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"]
+    for name in launcher:
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("FRANK", "1")
+    kept = child_environment(Stage("world", Path("runs/world/0-0"), "0"))
+    assert not set(launcher) & set(kept)
+    assert kept["FRANK"] == "1" and kept["IALP_STAGE"] == "world"
+    assert LAUNCHER.match("SLURM_PROCID") and not LAUNCHER.match("PATH")
+
+
+def test_one_process_at_a_time_makes_a_run(tmp_path: Path) -> None:
+    from filelock import FileLock, Timeout
+
+    with locked(tmp_path / "runs" / "0-a"), pytest.raises(Timeout):
+        FileLock(tmp_path / "runs" / ".0-a.lock").acquire(timeout=0)
+
+
+def test_stages_run_in_processes_of_their_own(project: Path) -> None:
+    ended = _ialp(project, "fit", "--config", "configs/judge.yaml")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    assert len(list((project / "runs").glob("*/*/done.json"))) == 2
+    assert ended.stdout.count("data:") == 1  # the stage's process leaves that to the run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, code", [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_ends_the_run_and_its_stage(project: Path, name: str, code: int) -> None:
+    command = [sys.executable, "-m", "ialp", "fit", "--config", "configs/judge.yaml"]
+    run = subprocess.Popen(
+        [*command, "--upstream.world", _failing("wait")],
+        env=_environment(),
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
+    )
+    try:
+        while not (project / "waiting").exists():
+            assert run.poll() is None
+            time.sleep(0.1)
+        run.send_signal(getattr(signal, name))
+        assert run.wait(30) == code
+    finally:
+        with pytest.raises(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)  # nobody of its group is left
+    assert not list((project / "runs").glob("*/*/done.json"))
+
+
+def _failing(how: str) -> str:
+    """A config like world.yaml that fails."""
+    text = Path("configs/world.yaml").read_text().replace("Toy}", f"Toy, init_args: {{fail: {how}}}}}")
+    Path("configs/failing.yaml").write_text(text)
+    return "failing.yaml"
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+
+
+def _ialp(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ialp", *arguments]
+    return subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True, timeout=200)

@@ -1,0 +1,77 @@
+"""Stages that take no time, for tests of what surrounds a stage."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningDataModule, LightningModule
+from torch.utils.data import DataLoader
+
+from ialp.data import LogSource
+from ialp.errors import UserError
+from ialp.oracle import JudgeBackend
+
+
+class Toy(LightningModule):
+    """Learns a line.
+
+    Args:
+        width: of its input.
+        base: folder of a run that it builds on.
+        other: folder of another.
+        fail: how it ends before its time.
+        trains: whether it learns at all.
+    """
+
+    def __init__(
+        self,
+        width: int = 2,
+        base: str | None = None,
+        other: str | None = None,
+        fail: str | None = None,
+        trains: bool = True,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.layer, self.fail, self.trains = torch.nn.Linear(width, 1), fail, trains
+
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        if self.fail == "user":
+            raise UserError("toy: mend me")
+        if self.fail == "bug":
+            raise RuntimeError("boom")
+        if self.fail == "interrupt":
+            os.kill(os.getpid(), signal.SIGINT)
+        if self.fail == "wait":
+            Path("waiting").touch()
+            for _ in range(600):
+                time.sleep(0.1)
+        loss = self.layer(batch).mean()
+        self.log("loss", loss, on_step=True, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: torch.Tensor, batch_idx: int) -> None:
+        self.log("val", self.layer(batch).mean())
+
+    def test_step(self, batch: torch.Tensor, batch_idx: int) -> None:
+        self.log("tested", self.layer(batch).mean())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+    def results(self) -> dict[str, Any]:
+        return {"width": self.layer.in_features}
+
+
+class ToyData(LightningDataModule):
+    def __init__(self, log: LogSource, judge: JudgeBackend | None = None, cache: str = "here", rows: int = 4) -> None:
+        super().__init__()
+        self.source, self.judge, self.rows = log, judge, rows
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(torch.ones(self.rows, 2), batch_size=2)
+
+    val_dataloader = test_dataloader = train_dataloader

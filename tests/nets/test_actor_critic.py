@@ -1,0 +1,35 @@
+import torch
+
+from ialp.nets import ActorCritic, SASRec, at_length
+
+
+def test_states_ignore_what_comes_after():
+    torch.manual_seed(0)
+    encoder = SASRec(20, dim=8, layers=2, heads=2, max_length=6).eval()
+    short, long = encoder(torch.tensor([[3, 5, 0, 0]])), encoder(torch.tensor([[3, 5, 9, 11]]))
+    assert torch.allclose(short[:, :2], long[:, :2], atol=1e-6)
+    assert not torch.allclose(short[:, 2], long[:, 2])
+
+
+def test_at_length_takes_the_last_item():
+    hidden = torch.arange(24.0).reshape(2, 4, 3)
+    assert torch.equal(at_length(hidden, torch.tensor([1, 4])), torch.stack([hidden[0, 0], hidden[1, 3]]))
+
+
+def test_heads_give_the_same_for_all_items_as_for_those_asked():
+    policy = ActorCritic(20, dim=8, layers=1, heads=2, max_length=6)
+    state = torch.randn(3, 8)
+    item = torch.tensor([[1, 20], [4, 5], [6, 0]])
+    everything = policy.critic(state)
+    assert torch.allclose(policy.critic.of(state, item), everything.gather(1, item), atol=1e-6)
+    assert torch.allclose(policy.critic.of(state, item[:, 0]), everything.gather(1, item[:, :1]).squeeze(1), atol=1e-6)
+
+
+def test_text_start_prefers_what_reads_like_the_last_item():
+    torch.manual_seed(0)
+    policy = ActorCritic(6, dim=8, layers=1, heads=1, max_length=4)
+    embeddings = torch.nn.functional.one_hot(torch.tensor([0, 1, 1, 2, 2, 3, 3]), 8).float()
+    embeddings[0] = 0
+    policy.start_from_text(embeddings)
+    logits = policy.actor(policy.state(torch.tensor([[1, 3]]), torch.tensor([2])))
+    assert logits[0, 4] > logits[0, [1, 2, 5, 6]].max()

@@ -1,0 +1,56 @@
+"""Judges from their configuration."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from ialp.errors import UserError
+from ialp.oracle import LexicalOracle, LocalLM, Questions, load_judge
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "oracles"
+
+
+def test_a_judge_is_built_from_class_path_and_init_args():
+    judge = load_judge({"class_path": "ialp.oracle.LexicalOracle", "init_args": {"none_threshold": 0.3}})
+    assert isinstance(judge, LexicalOracle) and judge.none_threshold == 0.3
+    assert load_judge(judge) is judge
+
+
+def test_a_judge_takes_its_adapter():
+    judge = load_judge({"class_path": "ialp.oracle.LocalLM", "init_args": {"batch_size": 3}}, adapter="runs/x")
+    assert isinstance(judge, LocalLM) and (judge.adapter, judge.batch_size) == ("runs/x", 3)
+
+
+@pytest.mark.parametrize(
+    ("judge", "message"),
+    [
+        (None, "no judge is named"),
+        ({"class_path": "ialp.oracle.LocalML"}, "LocalML"),
+        ({"class_path": "ialp.oracle.LocalLM", "init_args": {"batch": 3}}, "batch"),
+    ],
+)
+def test_a_mistake_is_named(judge, message):
+    with pytest.raises(UserError, match=message):
+        load_judge(judge)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_overlays_name_a_judge(path):
+    config = yaml.safe_load(path.read_text())
+    assert list(config) == ["judge"]
+    load_judge(config["judge"])
+
+
+def test_the_papers_model(tiny_model, catalogue, template):
+    """The overlay as it is, but for the weights: a random Mistral in place of 15 GB."""
+    config = yaml.safe_load((CONFIGS / "mistral7b.yaml").read_text())["judge"]
+    judge = load_judge(config)
+    assert isinstance(judge, LocalLM)
+    assert (judge.model, judge.dtype) == ("mistralai/Mistral-7B-v0.1", "bfloat16")
+    judge = load_judge({**config, "init_args": {**config["init_args"], "model": tiny_model}})
+    texts = catalogue.texts
+    log_probabilities = judge.log_probabilities(Questions(template, [texts[1:3]], [texts[3:13]]))
+    assert log_probabilities.shape == (1, 11)
+    assert torch.allclose(log_probabilities.exp().sum(), torch.tensor(1.0))

@@ -1,0 +1,254 @@
+"""Label scoring with a language model, against a plain forward pass per prompt."""
+
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ialp.errors import UserError
+from ialp.oracle import LocalLM, LoRA, Questions
+from ialp.oracle.backends import local
+from ialp.oracle.prompt import PromptTemplate
+from tests.oracle.conftest import save_tiny_model
+
+
+@pytest.fixture
+def questions(catalogue, template) -> Questions:
+    """Prompts of mixed lengths: histories of 0 to 4 items."""
+    generator = torch.Generator().manual_seed(0)
+    length = torch.tensor([4, 0, 2, 1, 3, 4, 1])
+    history = torch.randint(1, 49, (7, 4), generator=generator) * (torch.arange(4) < length[:, None])
+    candidates = torch.randint(1, 49, (7, 10), generator=generator)
+    return Questions.from_items(template, catalogue.texts, history, length, candidates)
+
+
+@torch.no_grad()
+def one_by_one(model: torch.nn.Module, folder: str, questions: Questions) -> Tensor:
+    """What is to be computed, in the plainest way: no padding, no shared prefix, no batch."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    labels = [tokenizer.encode(f"select {label}")[-1] for label in questions.labels]
+    logits = [model(torch.tensor([tokenizer.encode(prompt)])).logits[0, -1] for prompt in questions.prompts]
+    return torch.stack(logits)[:, labels].log_softmax(1)
+
+
+def plain_model(folder: str) -> torch.nn.Module:
+    return AutoModelForCausalLM.from_pretrained(folder).eval()
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+@pytest.mark.parametrize("reuse_prefix", [True, False])
+def test_equal_to_one_forward_pass_per_prompt(tiny_model, questions, batch_size, reuse_prefix):
+    judge = LocalLM(tiny_model, batch_size=batch_size)
+    judge._scorer.reuse_prefix = reuse_prefix
+    expected = one_by_one(plain_model(tiny_model), tiny_model, questions)
+    assert expected.std(0).min() > 0.1  # the model does read
+    log_probabilities = judge.log_probabilities(questions)
+    assert torch.allclose(log_probabilities, expected, atol=1e-4)
+    assert torch.allclose(log_probabilities.exp().sum(1), torch.ones(7), atol=1e-5)
+
+
+def test_the_prefix_is_read_once(tiny_model, questions, monkeypatch):
+    judge = LocalLM(tiny_model, batch_size=2)
+    tokens = []
+    forward = judge._scorer.model.forward
+    monkeypatch.setattr(
+        judge._scorer.model, "forward", lambda **kw: tokens.append(kw["input_ids"].shape) or forward(**kw)
+    )
+    judge.log_probabilities(questions)
+    prompts, shared = judge._scorer.encode(questions)
+    assert shared > 100
+    assert tokens[0] == (1, shared)
+    assert len(tokens) == 1 + 4
+    assert max(shape[1] for shape in tokens[1:]) == max(map(len, prompts)) - shared
+    judge.log_probabilities(questions)
+    assert len(tokens) == 1 + 4 + 4
+
+
+def test_a_prefix_that_the_tokenizer_merges_with_what_follows(tiny_model, questions):
+    """The prefix ends with a space, which byte-level tokenizers join to the next word."""
+    judge = LocalLM(tiny_model)
+    prompts, shared = judge._scorer.encode(questions)
+    prefix = judge._scorer.tokenizer.encode(questions.template.prefix)
+    assert shared == len(prefix) - 1
+    assert all(prompt[:shared] == prefix[:shared] for prompt in prompts)
+    assert any(prompt[shared] != prefix[shared] for prompt in prompts)
+
+
+def make_adapter(folder: str, path: Path, lora: LoRA | None = None) -> str:
+    """An adapter that changes the answers: trained ones differ from zero, too."""
+    tuner = LocalLM(folder).tuner(lora or LoRA(rank=4))
+    torch.manual_seed(1)
+    for name, parameter in tuner.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    tuner.save(path / "oracle")
+    return str(path)
+
+
+@pytest.mark.parametrize("reuse_prefix", [True, False])
+def test_equal_with_an_adapter(tiny_model, questions, tmp_path, reuse_prefix):
+    from peft import PeftModel
+
+    folder = make_adapter(tiny_model, tmp_path)
+    expected = one_by_one(PeftModel.from_pretrained(plain_model(tiny_model), f"{folder}/oracle"), tiny_model, questions)
+    judge = LocalLM(tiny_model).tuned(folder)
+    judge._scorer.reuse_prefix = reuse_prefix
+    assert torch.allclose(judge.log_probabilities(questions), expected, atol=1e-4)
+    assert (expected - LocalLM(tiny_model).log_probabilities(questions)).abs().max() > 0.1
+
+
+def test_an_adapter_folder_alone_will_do(tiny_model, questions, tmp_path):
+    run = make_adapter(tiny_model, tmp_path)
+    (tmp_path / "oracle" / "oracle.json").unlink()  # as PEFT itself writes it
+    judge = LocalLM(tiny_model, adapter=f"{run}/oracle")
+    assert (judge.log_probabilities(questions) - LocalLM(tiny_model).log_probabilities(questions)).abs().max() > 0.1
+
+
+def test_an_adapter_of_another_model_is_refused(tiny_model, questions, tmp_path):
+    other = save_tiny_model(tmp_path / "other", questions.prompts[:2], seed=1)
+    folder = make_adapter(other, tmp_path / "run")
+    with pytest.raises(UserError, match=rf"oracle\.json: tuned on {other}, but the judge is {tiny_model}"):
+        LocalLM(tiny_model, adapter=folder).log_probabilities(questions)
+
+
+def test_an_adapter_that_does_not_fit_is_refused(tiny_model, questions, tmp_path):
+    wide = save_tiny_model(tmp_path / "wide", questions.prompts[:2], hidden_size=64)
+    folder = make_adapter(wide, tmp_path / "run")
+    (tmp_path / "run" / "oracle" / "oracle.json").unlink()
+    with pytest.raises(UserError, match="does not fit"):
+        LocalLM(tiny_model, adapter=folder).log_probabilities(questions)
+
+
+def test_a_missing_adapter_is_named(tiny_model, tmp_path):
+    with pytest.raises(UserError, match=rf"adapter {tmp_path}: no oracle\.json there"):
+        _ = LocalLM(tiny_model, adapter=str(tmp_path)).fingerprint
+
+
+def test_no_adapter_upon_an_adapter(tiny_model, tmp_path):
+    with pytest.raises(UserError, match="has the adapter run already"):
+        LocalLM(tiny_model, adapter="run").tuner(LoRA())
+
+
+def test_layers_that_do_not_exist_are_refused(tiny_model):
+    with pytest.raises(UserError, match="LoRA does not fit"):
+        LocalLM(tiny_model).tuner(LoRA(target_modules=["no_such_layer"]))
+
+
+def test_the_tuner_agrees_with_the_judge(tiny_model, questions):
+    """Fresh adapters change nothing, and training reads the answer in the same place."""
+    tuner = LocalLM(tiny_model).tuner(LoRA(rank=4)).eval()
+    answer = torch.tensor([0, 3, 10, 9, 1, 2, 5])
+    loss, log_probabilities = tuner(questions, answer)
+    assert torch.allclose(log_probabilities, LocalLM(tiny_model).log_probabilities(questions), atol=1e-4)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    plain = plain_model(tiny_model)
+    right = [tokenizer.encode(f"x {questions.labels[i]}")[-1] for i in answer]
+    with torch.no_grad():
+        logits = [plain(torch.tensor([tokenizer.encode(prompt)])).logits[0, -1] for prompt in questions.prompts]
+    assert loss.item() == pytest.approx(
+        torch.nn.functional.cross_entropy(torch.stack(logits), torch.tensor(right)).item(), abs=1e-4
+    )
+
+
+def test_gradients_flow_through_the_shared_prefix(tiny_model, questions):
+    gradients = []
+    for reuse_prefix in (True, False):
+        tuner = LocalLM(tiny_model).tuner(LoRA(rank=4, dropout=0.0))
+        tuner.scorer.reuse_prefix = reuse_prefix
+        for index, (name, parameter) in enumerate(tuner.named_parameters()):
+            if "lora" in name:
+                torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(index))
+        tuner(questions, torch.arange(7))[0].backward()
+        gradients.append([p.grad for p in tuner.parameters() if p.requires_grad])
+    for shared, plain in zip(*gradients, strict=True):
+        assert torch.allclose(shared, plain, atol=1e-5)
+        assert shared.abs().max() > 0
+
+
+def test_only_adapters_are_trained_and_saved(tiny_model, tmp_path):
+    tuner = LocalLM(tiny_model).tuner(LoRA(rank=4))
+    assert all("lora" in name for name, parameter in tuner.named_parameters() if parameter.requires_grad)
+    make_adapter(tiny_model, tmp_path)
+    saved = load_file(tmp_path / "oracle" / "adapter_model.safetensors")
+    assert saved and all("lora" in name for name in saved)
+    about = json.loads((tmp_path / "oracle" / "oracle.json").read_text())
+    assert (about["judge"], about["model"], about["dtype"]) == ("LocalLM", tiny_model, "float32")
+
+
+def test_fingerprint_covers_all_that_changes_an_answer(tiny_model, tmp_path):
+    folder = make_adapter(tiny_model, tmp_path / "run")
+    other = save_tiny_model(tmp_path / "other", ["red river"], seed=1)
+    judges = [
+        LocalLM(tiny_model),
+        LocalLM(other),
+        LocalLM(tiny_model, adapter=folder),
+        LocalLM(tiny_model, dtype="bfloat16"),
+    ]
+    assert len({judge.fingerprint for judge in judges}) == len(judges)
+    assert LocalLM(tiny_model, batch_size=7, device="cpu").fingerprint == judges[0].fingerprint
+    before = judges[2].fingerprint
+    make_adapter(tiny_model, tmp_path / "run", LoRA(rank=2))
+    assert LocalLM(tiny_model, adapter=folder).fingerprint != before
+
+
+def test_a_low_mass_on_the_labels_is_warned_about_once(tiny_model, questions, monkeypatch):
+    monkeypatch.setattr(local, "ENOUGH_QUESTIONS", 10)
+    judge = LocalLM(tiny_model)
+    assert judge.label_mass is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        judge.log_probabilities(questions)
+    with pytest.warns(UserWarning, match=r"does not answer in the format; tune it"):
+        judge.log_probabilities(questions)
+    assert 0 < judge.label_mass < 0.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        judge.log_probabilities(questions)
+
+
+def test_a_label_that_the_tokenizer_splits(tiny_model, questions, monkeypatch):
+    monkeypatch.setattr(PromptTemplate, "labels", lambda self, k: [*(f"label{i}" for i in range(k)), "none"])
+    with pytest.raises(UserError, match=rf'tokenizer of {tiny_model} does not make one token of the label "label0"'):
+        LocalLM(tiny_model).log_probabilities(questions)
+
+
+def test_labels_that_share_a_token(tiny_model, questions, monkeypatch):
+    monkeypatch.setattr(PromptTemplate, "labels", lambda self, k: ["a"] * (k + 1))
+    with pytest.raises(UserError, match='one token for the labels "a" and "a"'):
+        LocalLM(tiny_model).log_probabilities(questions)
+
+
+def test_a_prompt_beyond_the_context(questions, tmp_path):
+    short = save_tiny_model(tmp_path, questions.prompts, max_position_embeddings=64)
+    with pytest.raises(UserError, match="does not fit into the 64 of"):
+        LocalLM(short).log_probabilities(questions)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model": "/no/such/folder"}, "judge /no/such/folder: no causal language model"),
+        ({"dtype": "float31"}, 'dtype "float31" is unknown'),
+    ],
+)
+def test_a_judge_that_cannot_be_loaded(tiny_model, questions, arguments, message):
+    with pytest.raises(UserError, match=message):
+        LocalLM(**({"model": tiny_model} | arguments)).log_probabilities(questions)
+
+
+def test_batch_size_is_checked():
+    with pytest.raises(UserError, match="batch_size is 0"):
+        LocalLM(batch_size=0)
+
+
+def test_half_precision_answers_alike(tiny_model, questions):
+    exact, rounded = (
+        LocalLM(tiny_model, dtype=dtype).log_probabilities(questions) for dtype in ("float32", "bfloat16")
+    )
+    assert rounded.dtype == torch.float32
+    assert torch.allclose(exact, rounded, atol=0.5)

@@ -1,0 +1,180 @@
+"""Shuffling, the cache around the judge, the budget, and the pick."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from ialp.errors import UserError
+from ialp.oracle import BudgetExceeded, JudgeBackend, JudgementCache, LoRA, Oracle, Questions
+from ialp.oracle.backends.base import Tuner
+
+
+class LongestText(JudgeBackend):
+    """Prefers long texts; says None where every text is shorter than `least`. Remembers what it was asked."""
+
+    name = "longest"
+
+    def __init__(self, least: int = 0, mark: str = "1") -> None:
+        self.least = least
+        self.mark = mark
+        self.seen: list[str] = []
+        self.shown: list[list[str]] = []
+
+    @property
+    def fingerprint(self) -> str:
+        return self.mark
+
+    def log_probabilities(self, questions: Questions) -> Tensor:
+        self.seen += questions.prompts
+        self.shown += questions.candidates
+        rows = [[*map(len, texts), self.least] for texts in questions.candidates]
+        return torch.tensor(rows, dtype=torch.float32).log_softmax(1)
+
+    def tuner(self, lora: LoRA) -> Tuner:
+        raise NotImplementedError
+
+    def tuned(self, folder: str | Path) -> "LongestText":
+        return self
+
+
+def questions(count: int = 6, candidates: int = 5, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    length = torch.randint(1, 7, (count,), generator=generator)
+    history = torch.randint(1, 49, (count, 7), generator=generator) * (torch.arange(7) < length[:, None])
+    offered = torch.stack([torch.randperm(48, generator=generator)[:candidates] + 1 for _ in range(count)])
+    return history, length, offered
+
+
+@pytest.fixture
+def oracle(catalogue, template) -> Oracle:
+    return Oracle(LongestText(), None, template, catalogue)
+
+
+def test_answers_come_in_the_order_of_the_candidates(oracle, catalogue):
+    history, length, candidates = questions()
+    judgement = oracle.judge(history, length, candidates)
+    lengths = torch.tensor([[*(len(catalogue.texts[i]) for i in row), 0] for row in candidates.tolist()])
+    assert torch.allclose(judgement.log_probabilities, lengths.float().log_softmax(1), atol=1e-5)
+    picked = lengths.gather(1, judgement.choice[:, None]).squeeze(1)
+    assert torch.equal(picked, lengths.max(1).values)
+    assert judgement.accepted.all()
+
+
+def test_none_is_the_last_index(catalogue, template):
+    judgement = Oracle(LongestText(least=1000), None, template, catalogue).judge(*questions(candidates=5))
+    assert judgement.choice.tolist() == [5] * 6
+    assert not judgement.accepted.any()
+
+
+def test_candidates_are_shuffled_by_the_question_alone(oracle):
+    history, length, candidates = questions(count=200)
+    forwards = oracle.judge(history, length, candidates)
+    shown = list(oracle.backend.shown)
+    assert shown != [[oracle.catalogue.texts[i] for i in row] for row in candidates.tolist()]
+    backwards = oracle.judge(history.flip(0), length.flip(0), candidates.flip(0).flip(1))  # other batches and orders
+    assert oracle.asked == 200 and oracle.hits == 200
+    assert torch.equal(backwards.log_probabilities.flip(0)[:, :-1].flip(1), forwards.log_probabilities[:, :-1])
+    offered = [[oracle.catalogue.texts[i] for i in row] for row in candidates.tolist()]
+    first = [row.index(texts[0]) for row, texts in zip(offered, shown, strict=True)]
+    assert min(torch.bincount(torch.tensor(first), minlength=5).tolist()) > 20  # of 40 expected
+
+
+def test_another_seed_shows_another_order(catalogue, template):
+    asked = []
+    for seed in (0, 1):
+        backend = LongestText()
+        Oracle(backend, None, template, catalogue, shuffle_seed=seed).judge(*questions())
+        asked.append(backend.shown)
+    assert asked[0] != asked[1]
+    assert [sorted(row) for row in asked[0]] == [sorted(row) for row in asked[1]]
+
+
+def test_a_tie_favours_no_place(catalogue, template):
+    """Candidates come in an order that means something; a judge who cannot tell must not follow it."""
+
+    class Undecided(LongestText):
+        def log_probabilities(self, questions: Questions) -> Tensor:
+            return torch.tensor([[0.0] * 5 + [-1.0]]).repeat(len(questions), 1)
+
+    judgement = Oracle(Undecided(), None, template, catalogue).judge(*questions(500))
+    assert torch.bincount(judgement.choice, minlength=5).min() > 60  # of 100 expected
+
+
+def test_a_repeated_question_is_asked_once(oracle):
+    history, length, candidates = (part.repeat_interleave(3, dim=0) for part in questions(4))
+    judgement = oracle.judge(history, length, candidates)
+    assert (oracle.asked, oracle.hits) == (4, 8)
+    assert len(oracle.backend.seen) == 4
+    assert torch.equal(judgement.log_probabilities[::3], judgement.log_probabilities[2::3])
+
+
+def test_items_before_the_latest_do_not_count(oracle, template):
+    history = torch.tensor([[9, 8, 1, 2, 3, 4], [7, 7, 1, 2, 3, 4]])
+    oracle.judge(history, torch.tensor([6, 6]), torch.tensor([[20, 21, 22]]).repeat(2, 1))
+    assert template.max_history == 4 and oracle.asked == 1
+
+
+def test_warm_half_warm_and_cold_caches_agree(catalogue, template, tmp_path):
+    cold = Oracle(LongestText(), JudgementCache(tmp_path / "a.sqlite"), template, catalogue)
+    expected = cold.judge(*questions(40))
+    warm = Oracle(LongestText(), JudgementCache(tmp_path / "a.sqlite"), template, catalogue)
+    half = Oracle(LongestText(), JudgementCache(tmp_path / "b.sqlite"), template, catalogue)
+    half.judge(*(part[::2] for part in questions(40)))
+    for oracle, asked in ((warm, 0), (half, 40)):
+        judgement = oracle.judge(*questions(40))
+        assert torch.equal(judgement.choice, expected.choice)
+        assert torch.equal(judgement.log_probabilities, expected.log_probabilities)
+        assert oracle.asked == asked == len(oracle.backend.seen)
+
+
+def test_another_judge_shares_no_answers(catalogue, template):
+    cache = JudgementCache()
+    for mark in ("one", "other"):
+        oracle = Oracle(LongestText(mark=mark), cache, template, catalogue)
+        oracle.judge(*questions(5))
+        assert oracle.asked == 5
+
+
+def test_the_budget_stops_and_keeps_what_was_answered(catalogue, template, tmp_path):
+    path = tmp_path / "cache.sqlite"
+    oracle = Oracle(LongestText(), JudgementCache(path), template, catalogue, budget=7)
+    oracle.judge(*questions(5))
+    with pytest.raises(BudgetExceeded, match="budget of 7 questions"):
+        oracle.judge(*questions(5, seed=1))
+    assert len(JudgementCache(path)) == 7
+    oracle.judge(*questions(5))  # cached answers are free
+    again = Oracle(LongestText(), JudgementCache(path), template, catalogue, budget=3)
+    again.judge(*questions(5, seed=1))
+    assert (again.asked, again.hits) == (3, 2)
+
+
+def test_a_killed_run_loses_one_batch_at_most(catalogue, template, tmp_path, monkeypatch):
+    monkeypatch.setattr("ialp.oracle.oracle.STORE_EVERY", 10)
+
+    class Killed(LongestText):
+        def log_probabilities(self, questions: Questions) -> Tensor:
+            if len(self.seen) == 30:
+                raise KeyboardInterrupt
+            return super().log_probabilities(questions)
+
+    with pytest.raises(KeyboardInterrupt):
+        Oracle(Killed(), JudgementCache(tmp_path / "c.sqlite"), template, catalogue).judge(*questions(50))
+    assert len(JudgementCache(tmp_path / "c.sqlite")) == 30
+
+
+def test_temperature_draws_in_proportion_and_repeats_itself(catalogue, template):
+    class Coin(LongestText):
+        def log_probabilities(self, questions: Questions) -> Tensor:
+            return torch.tensor([[0.6, 0.3, 0.1]]).log().repeat(len(questions), 1)
+
+    oracle = Oracle(Coin(), None, template, catalogue, temperature=1.0)
+    batch = questions(2000, candidates=2)
+    judgement = oracle.judge(*batch)
+    probability = judgement.log_probabilities.exp().gather(1, judgement.choice[:, None])
+    shares = [float((probability - p).abs().lt(1e-3).float().mean()) for p in (0.6, 0.3, 0.1)]
+    assert shares == pytest.approx([0.6, 0.3, 0.1], abs=0.04)
+    assert torch.equal(oracle.judge(*batch).choice, judgement.choice)
+    with pytest.raises(UserError, match="temperature is -1"):
+        Oracle(Coin(), None, template, catalogue, temperature=-1)

@@ -1,0 +1,117 @@
+"""A judge is tuned, saved, reported on, and loaded by the next stage."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from ialp.data import Catalogue, Interactions, Log, LogSource
+from ialp.data.prompts import PromptDataModule
+from ialp.oracle import JudgeBackend, LexicalOracle, LocalLM, LoRA
+from ialp.phases.oracle_tuning import OracleTuning
+from tests.oracle.conftest import COLOURS, THINGS, save_tiny_model
+
+
+class ColourLog(LogSource):
+    """Every sequence stays with one colour."""
+
+    def load(self) -> Log:
+        titles = [f"{colour} {thing}" for colour in COLOURS for thing in THINGS]
+        catalogue = Catalogue([f"t{i}" for i in range(len(titles))], {"title": titles})
+        generator = torch.Generator().manual_seed(0)
+        rows = [torch.randperm(6, generator=generator)[:4] + 6 * (n % 8) + 1 for n in range(80)]
+        parts = (Interactions.from_sequences([row.tolist() for row in part]) for part in (rows[:56], rows[56:]))
+        return Log("colours", catalogue, *parts, "music", "track", "listening")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    return save_tiny_model(tmp_path_factory.mktemp("model"), ColourLog().load().catalogue.texts, initializer_range=0.1)
+
+
+def fit(judge: JudgeBackend, folder: Path, epochs: int = 1, **arguments) -> OracleTuning:
+    seed_everything(0)
+    sizes = {"interactions": 32, "validation": 8, "held_out": 24, "candidates": 3, "max_history": 3, "batch_size": 16}
+    data = PromptDataModule(ColourLog(), **sizes)
+    module = OracleTuning(judge, LoRA(rank=4, dropout=0.0), **arguments)
+    keep = ModelCheckpoint(folder / "checkpoints", save_last=True)
+    trainer = Trainer(
+        max_epochs=epochs,
+        default_root_dir=folder,
+        logger=False,
+        callbacks=[keep],
+        accelerator="cpu",
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, data)
+    return module
+
+
+def test_a_language_model_learns_and_the_next_stage_loads_it(model, tmp_path, capsys):
+    module = fit(LocalLM(model), tmp_path, epochs=2, lr=3e-2)
+    results = module.results()
+    assert results["after"]["label_mass"] > 3 * results["before"]["label_mass"]  # it begins to answer in the format
+    tuned = LocalLM(model).tuned(tmp_path)
+    held, _ = module.trainer.datamodule.examination()
+    with torch.no_grad():
+        expected = module.tuner.eval()(held.questions, held.answer)[1]
+    assert torch.allclose(tuned.log_probabilities(held.questions), expected, atol=1e-4)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["questions"] == 24 and report["after"] == results["after"]
+    printed = capsys.readouterr().out
+    assert "chance" in printed and "word overlap" in printed and "labels after" in printed
+
+
+def test_checkpoints_hold_adapters_alone(model, tmp_path):
+    module = fit(LocalLM(model), tmp_path)
+    checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    assert checkpoint["state_dict"].keys() == trained
+    assert all("lora" in name for name in trained)
+
+
+def test_a_run_resumes_from_its_checkpoint(model, tmp_path):
+    data = fit(LocalLM(model), tmp_path / "half", epochs=1).trainer.datamodule
+    module = OracleTuning(LocalLM(model), LoRA(rank=4, dropout=0.0))
+    trainer = Trainer(
+        max_epochs=2,
+        default_root_dir=tmp_path / "rest",
+        logger=False,
+        accelerator="cpu",
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    trainer.fit(module, data, ckpt_path=tmp_path / "half" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert trainer.current_epoch == 2 and trainer.global_step == 4
+
+
+def test_word_overlap_fits_its_threshold(tmp_path):
+    module = fit(LexicalOracle(none_threshold=0.9), tmp_path, epochs=20)
+    results = module.results()
+    assert results["before"]["picked"] < 0.1 and results["before"]["none_with"] > 0.9  # None to everything
+    assert results["after"]["picked"] > 0.9 and results["after"]["none_without"] > 0.9
+    assert results["after"]["label_mass"] is None
+    assert LexicalOracle().tuned(tmp_path).none_threshold < 0.9
+
+
+def test_the_figures_are_shares_of_known_questions(tmp_path):
+    """A judge that always says the first label."""
+    from ialp.oracle.report import examine
+
+    class First(LexicalOracle):
+        def log_probabilities(self, questions):
+            return torch.tensor([[0.0] + [-9.0] * questions.num_candidates]).repeat(len(questions), 1)
+
+    data = PromptDataModule(ColourLog(), held_out=24, candidates=3, max_history=3)
+    data.setup()
+    held, bare = data.examination()
+    figures = examine(First(), held, bare)
+    first = float((held.answer == 0).float().mean())
+    assert figures["picked"] == figures["ranked_first"] == pytest.approx(first, abs=1e-4)
+    assert figures["labels"] == {"a": 1.0, "b": 0.0, "c": 0.0, "d": 0.0}
+    assert figures["none_with"] == figures["none_without"] == 0.0

@@ -1,0 +1,72 @@
+"""Folders of finished runs, written by hand: no stage is run here."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+REFERENCES = {
+    "random": {"return": 2.1, "length": 5.25, "average_reward": 0.4},
+    "popularity": {"return": 13.4, "length": 7.1, "average_reward": 1.887},
+    "text_similarity": {"return": 3.44, "length": 5.6, "average_reward": 0.614},
+    "greedy": {"return": 84.63, "length": 18.9, "average_reward": 4.478},
+}
+
+
+def _run(folder: Path, *, scheme: str = "", upstream=None, seconds: float = 10.0, **results) -> Path:
+    folder.mkdir(parents=True)
+    part = {"scheme": {"class_path": f"ialp.schemes.{scheme}"}, "algorithm": {"class_path": "ialp.rl.A2C"}}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"model": {"init_args": part if scheme else {}}}))
+    inputs = {key: str(path) for key, path in (upstream or {}).items()}
+    done = {"seconds": seconds, "upstream": inputs, "results": results}
+    (folder / "done.json").write_text(json.dumps(done))
+    return folder
+
+
+def _evaluation(folder: Path, policies=("adapted", "frozen"), epochs: int = 50) -> None:
+    rows = ["policy,epoch,environment_steps,return,length,average_reward"]
+    for policy in policies:
+        for epoch in range(epochs + 1 if policy == "adapted" else 1):  # the frozen policy is measured once
+            value = 5.1234 + 0.5 * epoch
+            rows.append(f"{policy},{epoch},{epoch * 1000},{value},{6 + 0.08 * epoch},{value / 6}")
+    (folder / "evaluation.csv").write_text("\n".join(rows) + "\n")
+
+
+def _metrics(folder: Path) -> None:
+    rows = ["epoch,step,train/environment_steps,train/return,train/length,loss"]
+    for step in range(0, 50_000, 500):
+        rows.append(f"{step // 1000},{step},{step},{3 + step / 2500 + (step % 3000) / 900},{6 + step / 20000},")
+        rows.append(f"{step // 1000},{step},,,,0.5")
+    (folder / "metrics.csv").write_text("\n".join(rows) + "\n")
+
+
+@pytest.fixture
+def write_run() -> Callable[..., Path]:
+    """Write done.json and config.yaml of one run; returns its folder."""
+    return _run
+
+
+@pytest.fixture
+def write_evaluation() -> Callable[..., None]:
+    """Write the evaluation.csv of one run."""
+    return _evaluation
+
+
+@pytest.fixture
+def run_folder(tmp_path) -> Path:
+    """A PolicySet run on a pre-trained policy that a LocalLM judged."""
+    runs = tmp_path / "runs"
+    reward = _run(runs / "lfm_reward" / "0-aaaaaaaa", seconds=31.4)
+    (reward / "references.json").write_text(json.dumps(REFERENCES))
+    oracle = _run(runs / "lfm_oracle" / "0-bbbbbbbb", seconds=61)
+    judgements = {"asked": 12_345, "cache_hits": 678, "model": "LocalLM builtin"}
+    pretrain = _run(
+        runs / "lfm_pretrain" / "0-cccccccc", upstream={"oracle": oracle}, seconds=95, judgements=judgements
+    )
+    upstream = {"reward_model": reward, "pretrained": pretrain}
+    folder = _run(runs / "lfm_policyset" / "0-dddddddd", scheme="PolicySet", upstream=upstream, seconds=120)
+    _evaluation(folder)
+    _metrics(folder)
+    return folder

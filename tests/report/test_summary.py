@@ -1,0 +1,128 @@
+"""The final table says what the files say, and says aloud what is missing."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ialp.oracle import LexicalOracle
+from ialp.report.runs_data import RunData
+from ialp.report.summary import print_summary
+
+
+def shown(folder: Path) -> list[str]:
+    out = io.StringIO()
+    print_summary(folder, Console(file=out))
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def row(lines: list[str], start: str) -> list[str]:
+    """The words of the one line that starts so, its start left out."""
+    (line,) = [line for line in lines if line.strip().startswith(start)]
+    return line.strip().removeprefix(start).split()
+
+
+def test_policies_at_epochs_0_1_2_and_the_end(run_folder):
+    lines = shown(run_folder)
+    assert " ".join(row(lines, "policy")) == "e = 0 e = 1 e = 2 end (e = 50)"
+    # Return 5.1234 + e/2, length 6 + 0.08 e, a sixth of the return.
+    adapted = "5.12 6.00 0.85 5.62 6.08 0.94 6.12 6.16 1.02 30.1 10.0 5.02"
+    assert " ".join(row(lines, "A-iALP PolicySet")) == adapted
+    assert row(lines, "frozen iALP")[::3] == ["5.12"] * 4
+    assert [line.split()[0] for line in lines if "iALP" in line] == ["frozen", "A-iALP"]
+
+
+def test_references_once_each(run_folder):
+    lines = shown(run_folder)
+    assert row(lines, "random") == ["2.10", "5.25", "0.40"]
+    assert row(lines, "most similar") == ["3.44", "5.60", "0.61"]
+    assert row(lines, "greedy") == ["84.6", "18.9", "4.48"]
+    assert row(lines, "popularity")[0] == "13.4"
+
+
+def test_judgements_seconds_and_the_last_two_lines(run_folder):
+    (run_folder / "learning_curve.png").touch()
+    lines = shown(run_folder)
+    assert "judgements: 12,345 asked of LocalLM builtin, 678 answered by the cache" in lines
+    assert "seconds: lfm_reward 31 + lfm_oracle 61 + lfm_pretrain 95 + lfm_policyset 120 = 307" in lines
+    assert lines[-2:] == [f"run: {run_folder}", f"learning curve: {run_folder / 'learning_curve.png'}"]
+    assert not any("LexicalOracle" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["LexicalOracle", LexicalOracle().name])
+def test_a_judge_that_is_no_language_model_is_said_plainly(run_folder, name):
+    pretrain = RunData(run_folder).upstream["pretrained"].folder
+    done = json.loads((pretrain / "done.json").read_text())
+    done["results"]["judgements"]["model"] = name
+    (pretrain / "done.json").write_text(json.dumps(done))
+    assert "judge: LexicalOracle (word overlap), no language model" in shown(run_folder)
+
+
+def test_scratch_has_no_frozen_row_and_no_judgements(tmp_path, write_run, write_evaluation):
+    folder = write_run(tmp_path / "lfm_scratch_a2c" / "0-eeeeeeee", scheme="Scratch")
+    write_evaluation(folder, policies=["adapted"], epochs=50)
+    lines = shown(folder)
+    assert row(lines, "Scratch A2C")[0] == "5.12"
+    assert not any(line.strip().startswith("frozen") for line in lines)
+    assert "judgements: none, nothing here was pre-trained" in lines
+
+
+def test_frozen_is_one_row(tmp_path, write_run, write_evaluation):
+    folder = write_run(tmp_path / "lfm_frozen" / "0-ffffffff", scheme="Frozen")
+    write_evaluation(folder, policies=["frozen"], epochs=0)
+    lines = shown(folder)
+    assert row(lines, "policy") == ["end", "(e", "=", "0)"]
+    assert row(lines, "frozen iALP") == ["5.12", "6.00", "0.85"]
+
+
+def test_a_scheme_of_ones_own_goes_by_its_class(tmp_path, write_run, write_evaluation):
+    folder = write_run(tmp_path / "mine" / "0-abababab", scheme="Boltzmann")
+    write_evaluation(folder, epochs=3)
+    assert row(shown(folder), "Boltzmann")[0] == "5.12"
+
+
+@pytest.mark.parametrize(
+    ("absent", "said"),
+    [
+        ("evaluation.csv", "no evaluation yet: evaluation.csv is absent or empty"),
+        ("done.json", "unfinished: no done.json in "),
+        ("learning_curve.png", "learning curve: not drawn"),
+    ],
+)
+def test_missing_parts_are_said(run_folder, absent, said):
+    (run_folder / absent).unlink(missing_ok=True)
+    assert any(line.startswith(said) for line in shown(run_folder))
+
+
+def test_an_input_that_was_removed_is_said_and_no_traceback(run_folder):
+    (RunData(run_folder).upstream["reward_model"].folder / "references.json").write_text("{broken")
+    lines = shown(run_folder)
+    assert any(line.startswith("no reference policies") for line in lines)
+    assert row(lines, "A-iALP PolicySet")[0] == "5.12"
+
+
+def test_an_empty_folder(tmp_path):
+    lines = shown(tmp_path)
+    assert any(line.startswith("unfinished") for line in lines)
+    assert "seconds: not recorded" in lines
+
+
+def test_no_line_of_the_table_is_wrapped_where_there_is_no_terminal(run_folder):
+    table = [line for line in shown(run_folder) if "iALP" in line and not line.startswith(("run", "learning"))]
+    assert len(table) == 2
+
+
+def test_a_stage_used_twice_is_listed_once(tmp_path, write_run):
+    base = write_run(tmp_path / "reward" / "0-aa")
+    left = write_run(tmp_path / "left" / "0-bb", upstream={"reward_model": base})
+    top = write_run(tmp_path / "top" / "0-cc", upstream={"pretrained": left, "reward_model": base})
+    assert [run.name for run in RunData(top).lineage] == ["reward", "left", "top"]
+
+
+def test_runs_that_were_moved_find_each_other(run_folder, tmp_path):
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    moved = RunData(tmp_path / "moved" / run_folder.parent.name / run_folder.name)
+    assert [run.name for run in moved.lineage] == ["lfm_reward", "lfm_oracle", "lfm_pretrain", "lfm_policyset"]
+    assert len(moved.references()) == 4

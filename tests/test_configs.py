@@ -1,0 +1,164 @@
+"""Every config in the repository: found, planned, and each stage run for a step, on a log of one's own."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ialp.cli import main
+from ialp.data.builtin import generate_sessions, generate_tracks
+from ialp.experiment import training
+from ialp.experiment.stages import Stage
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+FILES = sorted(CONFIGS.rglob("*.yaml"))
+STAGES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+KINDS = ("reward", "oracle", "pretrain", "policyset", "finetune", "scratch_a2c", "frozen")
+
+TINY = {
+    "reward": ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2"],
+    "oracle": ["--trainer.max_epochs=1", "--data.init_args.interactions=8", "--data.init_args.held_out=8"],
+    "pretrain": ["--trainer.max_epochs=1", "--data.init_args.users=4", "--data.init_args.steps_per_epoch=2"],
+}
+TINY_ONLINE = ["--data.init_args.users=4", "--data.init_args.steps_per_epoch=2", "--data.init_args.test_users=8"]
+TINY_ONLINE += ["--trainer.max_epochs=1"]
+
+Plan = Callable[..., Stage]
+
+
+@pytest.fixture
+def plan(monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """The run that `ialp fit` would start."""
+    planned: list[Stage] = []
+
+    def keep(stage: Stage, missing: str) -> None:
+        planned.append(stage)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(training, "build_missing", keep)
+    monkeypatch.delenv("IALP_DATA", raising=False)
+
+    def run(*arguments: str) -> Stage:
+        assert main(["fit", *arguments]) == 0
+        return planned[-1]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def own_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log of one's own: two files."""
+    root = tmp_path_factory.mktemp("data")
+    tracks = generate_tracks(80, seed=1)
+    items = [f"{track['item_id']}\t{track['title']}\t{track['album']}\t{track['artist']}" for track in tracks]
+    header = "item_id:token\ttitle:token_seq\talbum:token_seq\tartist:token_seq"
+    (root / "mine.item").write_text("\n".join([header, *items]) + "\n")
+    lines = [
+        f"u{user}\t{tracks[item]['item_id']}\t{time}"
+        for user, session in enumerate(generate_sessions(tracks, 60, seed=1))
+        for time, item in enumerate(session)
+    ]
+    (root / "mine.inter").write_text("\n".join(["user_id:token\titem_id:token\ttimestamp:float", *lines]) + "\n")
+    return root
+
+
+def atomic(root: Path) -> dict[str, Any]:
+    """How a config names that log."""
+    columns = ["title", "album", "artist"]
+    return {
+        "class_path": "ialp.data.AtomicLog",
+        "init_args": {"name": "mine", "root": str(root), "attributes": columns},
+    }
+
+
+@pytest.fixture(scope="module")
+def finish(own_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
+    """Runs a config for a step or two, after what it builds on, and returns the run's folder."""
+    finished: dict[str, Path] = {}
+    described = atomic(own_log)
+    runs = tmp_path_factory.mktemp("runs")
+
+    def run(name: str) -> Path:
+        if name not in finished:
+            dataset, _, kind = name.partition("_")
+            inputs = {
+                "pretrain": {"oracle": "oracle"},
+                "scratch_a2c": {"reward_model": "reward"},
+                "reward": {},
+                "oracle": {},
+            }.get(kind, {"reward_model": "reward", "pretrained": "pretrain"})
+            arguments = [f"--upstream.{key}={run(f'{dataset}_{value}')}" for key, value in inputs.items()]
+            arguments += [f"--log={json.dumps(described)}", "--judge=LexicalOracle", f"--runs_dir={runs}"]
+            arguments += TINY.get(kind, TINY_ONLINE)
+            assert main(["fit", "--config", str(CONFIGS / f"{name}.yaml"), *arguments]) == 0
+            [finished[name]] = [path.parent for path in (runs / name).glob("*/done.json")]
+        return finished[name]
+
+    yield run
+
+
+def test_every_config_of_the_issue_is_there() -> None:
+    assert len(FILES) >= 16
+    assert set(STAGES) >= {f"{dataset}_{kind}" for dataset in ("lfm", "industry") for kind in KINDS}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_can_be_planned(plan: Plan, name: str) -> None:
+    stage = plan("--config", str(CONFIGS / f"{name}.yaml"))
+    assert stage.name == name
+    assert stage.log is not None and stage.log.is_builtin
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent != CONFIGS], ids=lambda path: path.stem)
+def test_every_overlay_goes_on_top_of_the_main_job(plan: Plan, path: Path) -> None:
+    main_job = ["--config", str(CONFIGS / "lfm_policyset.yaml")]
+    before, after = plan(*main_job), plan(*main_job, "--config", str(path))
+    assert after.name == "lfm_policyset"
+    assert [stage.config for stage in after.lineage()] != [stage.config for stage in before.lineage()]
+
+
+def test_the_papers_judge_reaches_tuning_and_pre_training(plan: Plan) -> None:
+    overlay = CONFIGS / "oracles" / "mistral7b.yaml"
+    stages = plan("--config", str(CONFIGS / "lfm_policyset.yaml"), "--config", str(overlay)).lineage()
+    judges = {stage.name: stage.config["judge"]["init_args"]["model"] for stage in stages if stage.config["judge"]}
+    assert "mistralai/Mistral-7B-v0.1" in judges["lfm_oracle"]
+    assert judges["lfm_pretrain"] == judges["lfm_oracle"]
+
+
+@pytest.mark.parametrize("dataset", ["lfm", "industry"])
+def test_one_overlay_takes_ones_own_log_through_all_stages(plan: Plan, dataset: str, own_log: Path) -> None:
+    overlay = own_log / "own_log.yaml"
+    overlay.write_text(json.dumps({"log": atomic(own_log)}))
+    stages = plan("--config", str(CONFIGS / f"{dataset}_policyset.yaml"), "--config", str(overlay)).lineage()
+    assert [stage.name for stage in stages] == [
+        f"{dataset}_{kind}" for kind in ("reward", "oracle", "pretrain", "policyset")
+    ]
+    assert {stage.log.name for stage in stages if stage.log} == {"mine"}
+    assert len({stage.log.fingerprint for stage in stages if stage.log}) == 1
+
+
+def test_an_overlay_keeps_what_the_main_job_is_when_it_only_logs(plan: Plan) -> None:
+    main_job = ["--config", str(CONFIGS / "lfm_policyset.yaml")]
+    overlay = ["--config", str(CONFIGS / "loggers" / "wandb.yaml")]
+    assert plan(*main_job).fingerprint == plan(*main_job, *overlay).fingerprint
+
+
+@pytest.mark.parametrize("name", [f"lfm_{kind}" for kind in KINDS])
+def test_every_stage_runs_on_ones_own_log(finish: Callable[[str], Path], name: str) -> None:
+    _finished(finish(name), name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [f"industry_{kind}" for kind in KINDS])
+def test_every_stage_of_industry_runs(finish: Callable[[str], Path], name: str) -> None:
+    _finished(finish(name), name)
+
+
+def _finished(folder: Path, name: str) -> None:
+    done = json.loads((folder / "done.json").read_text())
+    assert done["stage"] == name and done["data"]["name"] == "mine"
+    if name.partition("_")[2] in KINDS[3:]:
+        assert (folder / "evaluation.csv").is_file() and (folder / "learning_curve.png").is_file()
+        assert done["results"]["evaluation"]["adapted" if "frozen" not in name else "frozen"]["end"]["length"] >= 1
