@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+import torch
 from jsonargparse import Namespace, set_parsing_settings
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar, RichProgressBar
@@ -143,8 +144,12 @@ class IALPCLI(LightningCLI):
         self.trainer.test(**self._with_checkpoint(kwargs))
 
     def predict(self, **kwargs: Any) -> None:
-        """Predict with the run's checkpoint."""
-        self.trainer.predict(**self._with_checkpoint(kwargs))
+        """Predict with the run's checkpoint, into predict/predictions.pt of its folder."""
+        predictions = self.trainer.predict(**self._with_checkpoint(kwargs))
+        path = self.stage.folder / self.verb / "predictions.pt"
+        path.parent.mkdir(exist_ok=True, parents=True)
+        torch.save(predictions, path)
+        print(f"predictions: {path}")
 
     def _fit_in_folder(self, model: LightningModule, **kwargs: Any) -> None:
         folder, start = self.stage.folder, time.monotonic()

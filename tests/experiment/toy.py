@@ -55,9 +55,15 @@ class Toy(LightningModule):
 
     def validation_step(self, batch: torch.Tensor, batch_idx: int) -> None:
         self.log("val", self.layer(batch).mean())
+        folder = Path(self.trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "evaluation.csv").write_text(f"by {self.trainer.state.fn}\n")
 
     def test_step(self, batch: torch.Tensor, batch_idx: int) -> None:
         self.log("tested", self.layer(batch).mean())
+
+    def predict_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        return self.layer(batch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), 0.1)
@@ -74,4 +80,4 @@ class ToyData(LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         return DataLoader(torch.ones(self.rows, 2), batch_size=2)
 
-    val_dataloader = test_dataloader = train_dataloader
+    val_dataloader = test_dataloader = predict_dataloader = train_dataloader
