@@ -31,5 +31,6 @@ class Boltzmann(Exploration):
 
     def select(self, probabilities: Tensor, mask: Tensor, uniforms: Tensor) -> Tensor:
         """(B,) actions from (B, I) probabilities and mask; chance enters through the (B, 2) uniforms alone."""
-        weights = probabilities.double() ** (1 / self.temperature)
+        relative = probabilities.double() / probabilities.amax(1, keepdim=True)  # else a cold power underflows to zero
+        weights = relative ** (1 / self.temperature)
         return sample_index(weights * mask, uniforms[:, 0])

@@ -156,6 +156,11 @@ class EnvDataModule(LightningDataModule):
         """One batch that says: play the test users."""
         return DataLoader(TensorDataset(self.test_env.user), batch_size=self.test_env.num_users)
 
+    def predict_dataloader(self) -> DataLoader:
+        """Histories (B, T) of the test sequences and their lengths (B,)."""
+        histories = self.log.test.padded(self.env.items.shape[1] - 1)
+        return DataLoader(TensorDataset(histories, (histories > 0).sum(1)), batch_size=self.batch_size)
+
     def test_dataloader(self) -> DataLoader:
         """The same users."""
         return self.val_dataloader()

@@ -180,8 +180,20 @@ class OnlineAdapt(LightningModule):
         """Goes on counting where the checkpoint stopped."""
         self.environment_steps, self.rows = checkpoint["online"]["environment_steps"], checkpoint["online"]["rows"]
 
+    def predict_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        """(B, 10) ids of the most probable next items for histories (B, T) of length (B,), best first."""
+        return self.scheme.probabilities(*batch).topk(10).indices
+
     def on_fit_end(self) -> None:
         """Writes φ, and what else the scheme acts with, for `ialp evaluate` and later stages."""
+        self._save()
+
+    def on_validation_end(self) -> None:
+        """A scheme that is only evaluated is never fitted, but read back like the others."""
+        if self.trainer.state.fn == TrainerFn.VALIDATING and not self.trains:
+            self._save()
+
+    def _save(self) -> None:
         if self.trainer.is_global_zero:
             save_scheme(self.scheme, Path(self.trainer.default_root_dir), self._data.log.catalogue.fingerprint)
 

@@ -85,7 +85,9 @@ class Categorical(Exploration):
 
     def select(self, probabilities: Tensor, mask: Tensor, uniforms: Tensor) -> Tensor:
         """(B,) drawn from π^(1/temperature)."""
-        weights = probabilities if self.temperature == 1.0 else probabilities.double() ** (1 / self.temperature)
+        weights = probabilities
+        if self.temperature != 1.0:  # relative to the largest: however cold, that one does not vanish
+            weights = (probabilities / probabilities.amax(1, keepdim=True)).double() ** (1 / self.temperature)
         return sample_index(weights * mask, uniforms[:, 0])
 
 

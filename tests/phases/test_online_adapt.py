@@ -70,6 +70,13 @@ def test_frozen_is_evaluated_only(source, reward_run, pretrained, tmp_path):
     trainer.validate(frozen, data, verbose=False)
     figures = frozen.results()["evaluation"]["frozen"]
     assert {name: figures["end"][name] for name in FIGURES} == {name: reference[name] for name in FIGURES}
+    items, length = torch.tensor([[3, 5]]), torch.tensor([2])
+    kept, theta = load_policy(tmp_path / "frozen"), load_policy(pretrained)
+    assert torch.equal(kept.probabilities(items, length), theta.probabilities(items, length))
+    predictions = torch.cat(trainer.predict(frozen, data))
+    assert predictions.shape == (len(source.load().test), 10)
+    histories = source.load().test.padded(21)
+    assert not (predictions.unsqueeze(2) == histories.unsqueeze(1)).any()
 
 
 def test_users_at_once_act_as_each_would_alone(source, reward_run, pretrained, tmp_path):

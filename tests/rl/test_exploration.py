@@ -34,6 +34,12 @@ def test_categorical_draws_in_proportion():
     assert torch.allclose(shares, weights[0], atol=0.015)
 
 
+def test_a_very_cold_categorical_is_greedy_and_not_empty(policy):
+    probabilities, mask, uniforms = policy
+    cold = Categorical(1e-4).select(probabilities * 1e-3, mask, uniforms)
+    assert torch.equal(cold, Greedy().select(probabilities, mask, uniforms))
+
+
 def test_epsilon_greedy_explores_as_often_as_it_says_and_anneals():
     strategy = EpsilonGreedy(start=0.5, end=0.1, steps=100)
     probabilities = torch.tensor([[0.0, 1.0, 0.0, 0.0]]).repeat(10_000, 1)

@@ -1,0 +1,66 @@
+"""Compares two policies over seeds, paired by seed, from the done.json of finished runs.
+
+    python benchmarks/paired.py lfm_frozen:frozen lfm_scratch_a2c:adapted --at 0
+    python benchmarks/paired.py lfm_policyset:adapted lfm_policyset:frozen --at 1 2 end
+
+Each side is CONFIG:POLICY, POLICY one of adapted and frozen. Prints mean return (length, average reward) of both sides,
+the paired difference with its 95 % bootstrap interval, the ratio of means, and how often the first side is ahead.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import polars
+from scipy.stats import bootstrap
+
+FIGURES = ["return", "length", "average_reward"]
+
+
+def figures(runs: Path, side: str, at: str) -> dict[int, list[float]]:
+    """Seed → the three figures of one policy at an epoch (a number, or "end"); the latest run of a seed counts."""
+    config, policy = side.split(":")
+    found: dict[int, list[float]] = {}
+    done = sorted((runs / config).glob("*/done.json"), key=lambda path: path.stat().st_mtime)
+    for path in done:
+        rows = polars.read_csv(path.parent / "evaluation.csv").filter(polars.col("policy") == policy)
+        if at != "end" and policy != "frozen":  # the frozen policy is measured once and stays
+            rows = rows.filter(polars.col("epoch") == int(at))
+        if len(rows):
+            found[json.loads(path.read_text())["seed"]] = list(rows.select(FIGURES).row(-1))
+    return found
+
+
+def compare(runs: Path, first: str, second: str, at: str) -> str:
+    """One line of the comparison."""
+    a, b = figures(runs, first, at), figures(runs, second, at)
+    seeds = sorted(a.keys() & b.keys())
+    if len(seeds) < 2:
+        return f"at {at}: {len(seeds)} common seeds of {first} and {second}: at least two are needed"
+    x, y = np.array([a[seed] for seed in seeds]), np.array([b[seed] for seed in seeds])
+    difference = x[:, 0] - y[:, 0]
+    spread = bootstrap((difference,), np.mean, method="percentile", rng=np.random.default_rng(0)).confidence_interval
+    ahead = int((difference > 0).sum())
+    means = [" / ".join(f"{value:.2f}" for value in side.mean(0)) for side in (x, y)]
+    return (
+        f"at {at}, {len(seeds)} seeds: {first} {means[0]}  |  {second} {means[1]}  |  "
+        f"difference {difference.mean():+.2f} [{spread.low:+.2f}, {spread.high:+.2f}]  "
+        f"ratio {x[:, 0].mean() / y[:, 0].mean():.2f}  ahead in {ahead} of {len(seeds)}"
+    )
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("first", help="CONFIG:POLICY")
+    parser.add_argument("second", help="CONFIG:POLICY")
+    parser.add_argument("--at", nargs="+", default=["0", "1", "2", "end"], help="epochs, or end")
+    parser.add_argument("--runs_dir", type=Path, default=Path("runs"), help="folder of the runs")
+    given = parser.parse_args()
+    for at in given.at:
+        print(compare(given.runs_dir, given.first, given.second, at))
+
+
+if __name__ == "__main__":
+    main()
