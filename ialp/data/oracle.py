@@ -166,7 +166,8 @@ class OracleDataModule(LightningDataModule):
             catalogue,
             budget=self.budget,
         )
-        self.sampler.prepare(text_neighbours(catalogue, min(self.neighbours, catalogue.num_items - 1)))
+        near = text_neighbours(catalogue, min(self.neighbours, catalogue.num_items - 1))
+        self.sampler.prepare(near, self.log.train.popularity(catalogue.num_items))
         self.buffer = ReplayBuffer(self.replay_capacity, torch.initial_seed() + self.trainer.global_rank)
 
     @property

@@ -41,6 +41,8 @@ class IALPPretrain(LightningModule):
         listwise_weight: weight of the cross-entropy of the pick among the candidates; 0 is the paper.
         lr: learning rate of Adam.
         weight_decay: decoupled, as in AdamW.
+        eps: of Adam. The gradient of most items is tiny; at 1e-8 Adam would move their vectors as far as those of the
+            items that the judge spoke of, and blur the text.
     """
 
     def __init__(
@@ -55,12 +57,14 @@ class IALPPretrain(LightningModule):
         listwise_weight: float = 1.0,
         lr: float = 1e-3,
         weight_decay: float = 0.0,
+        eps: float = 1e-5,
     ) -> None:
         super().__init__()
         self.algorithm = algorithm or A2C()
         self.net: dict[str, Any] = {"dim": dim, "layers": layers, "heads": heads, "dropout": dropout}
         self.item_init, self.actor_temperature = item_init, actor_temperature
-        self.listwise_weight, self.lr, self.weight_decay = listwise_weight, lr, weight_decay
+        self.listwise_weight = listwise_weight
+        self.optimizer: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "eps": eps}
         self.latest: dict[str, Tensor | float] = {}
 
     def setup(self, stage: str) -> None:
@@ -105,7 +109,7 @@ class IALPPretrain(LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW on everything."""
-        return torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
+        return torch.optim.AdamW(self.parameters(), **self.optimizer, fused=True)
 
     def on_fit_end(self) -> None:
         """Writes θ where the next stage looks for it."""

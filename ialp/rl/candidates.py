@@ -5,12 +5,14 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from ialp.rl.exploration import sample_index
+
 
 class CandidateSampler(ABC):
     """Draws K distinct allowed items per user. YAML picks the subclass."""
 
-    def prepare(self, neighbours: Tensor) -> None:  # noqa: B027 - most samplers need no text
-        """Hands over the (I, k) nearest items by text, once the catalogue is known."""
+    def prepare(self, neighbours: Tensor, popularity: Tensor) -> None:  # noqa: B027 - most samplers need neither
+        """Hands over the (I, k) nearest items by text and the (I,) counts of the training log, once they are known."""
 
     @abstractmethod
     def sample(self, log_pi: Tensor, items: Tensor, length: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -48,37 +50,51 @@ class TopK(CandidateSampler):
 
 
 class WithNeighbours(CandidateSampler):
-    """Some candidates read like an item of the history, the others are drawn from π.
+    """Some candidates read like an item of the history, some are known from the log, the others are drawn from π.
 
-    Ten of nine thousand items rarely hold one that fits: a judge that always says None teaches nothing.
+    Ten of nine thousand items rarely hold one that fits: a judge that always says None teaches nothing. Neighbours and
+    known items are drawn as often as the training log holds them (plus one), so that the judge is asked more often
+    about what people do take; whether it fits this history stays the judge's decision.
 
     Args:
         neighbours: how many at most are text neighbours; those drawn twice or already shown give their place to π.
-        uniform: how many of the others are drawn uniformly over the catalogue, as contrast; the rest from π.
+        known: how many of the others are drawn from the whole log by popularity.
     """
 
-    def __init__(self, neighbours: int = 4, uniform: int = 0) -> None:
-        self.neighbours, self.uniform = neighbours, uniform
+    def __init__(self, neighbours: int = 4, known: int = 0) -> None:
+        self.neighbours, self.known = neighbours, known
         self.table: Tensor
+        self.weights: Tensor
 
-    def prepare(self, neighbours: Tensor) -> None:
-        """Keeps the (I, k) table of nearest items."""
+    def prepare(self, neighbours: Tensor, popularity: Tensor) -> None:
+        """Keeps the (I, k) table of nearest items and the (I,) weights of all."""
         self.table = neighbours
+        self.weights = popularity.double() + 1
+        self.weights[0] = 0
 
     def sample(self, log_pi: Tensor, items: Tensor, length: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """(B, K), the neighbours first."""
         score = log_pi + gumbel_like(log_pi, generator)
         allowed = log_pi > -torch.inf
         rows = torch.arange(len(items)).unsqueeze(1)
-        chance = torch.rand(len(items), self.neighbours, 2, generator=generator)
-        place = (chance[..., 0] * length.unsqueeze(1)).long()  # (B, n) which item of the history
-        rank = (chance[..., 1] * self.table.shape[1]).long()  # (B, n) which of its neighbours
-        near = self.table[items.gather(1, place), rank]
-        forced = [near]
-        if self.uniform:
-            forced.append(torch.randint(1, log_pi.shape[1], (len(items), self.uniform), generator=generator))
-        # Two tiers, not users: finite bonuses keep the order neighbours, uniform, π.
-        for tier, ids in enumerate(forced):
+        place = (torch.rand(len(items), self.neighbours, generator=generator) * length.unsqueeze(1)).long()
+        near = self.table[items.gather(1, place)]  # (B, n, k): the neighbours of n items of the history
+        drawn = [self._one_of(near.flatten(0, 1), generator).view(len(items), self.neighbours)]
+        if self.known:
+            drawn.append(self._from_log((len(items), self.known), generator))
+        # Two tiers, not users: finite bonuses keep the order neighbours, known, π.
+        for tier, ids in enumerate(drawn):
             bonus = torch.where(allowed[rows, ids], 1e6 / (tier + 1), -torch.inf)
             score = score.scatter(1, ids, bonus)
         return score.topk(count).indices
+
+    def _one_of(self, choices: Tensor, generator: torch.Generator) -> Tensor:
+        """(M,) one id of each row of choices (M, k), by weight."""
+        uniform = torch.rand(len(choices), generator=generator)
+        return choices.gather(1, sample_index(self.weights[choices], uniform).unsqueeze(1)).squeeze(1)
+
+    def _from_log(self, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+        """Ids of the given shape, by weight."""
+        cumulative = self.weights.cumsum(0)
+        uniform = torch.rand(shape, generator=generator, dtype=torch.float64) * cumulative[-1]
+        return torch.searchsorted(cumulative, uniform, right=True)

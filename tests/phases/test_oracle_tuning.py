@@ -63,7 +63,7 @@ def test_a_language_model_learns_and_the_next_stage_loads_it(model, tmp_path, ca
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["questions"] == 24 and report["after"] == results["after"]
     printed = capsys.readouterr().out
-    assert "chance" in printed and "word overlap" in printed and "labels after" in printed
+    assert "chance" in printed and "word overlap" in printed and "label wins, after" in printed
 
 
 def test_checkpoints_hold_adapters_alone(model, tmp_path):
