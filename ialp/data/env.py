@@ -1,16 +1,16 @@
 """Rollouts against the simulated users (Algorithm 2)."""
 
 from collections import deque
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from ialp.data.log_source import LogSource
 from ialp.data.ranks import share_of_rank
+from ialp.data.rollout import Rollout
 from ialp.envs import BatchEnv, World
 from ialp.rl.chance import stream, uniforms
 from ialp.rl.replay import ReplayBuffer
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ialp.phases.online_adapt import OnlineAdapt
 
 
-class OnlineRollout(IterableDataset):
-    """Lines 6 to 15 of Algorithm 2: act, hear the users, store, sample; the update is the module's training step.
+class OnlineRollout(Rollout):
+    """Lines 6 to 13 of Algorithm 2: act, hear the users, store.
 
     Args:
         module: the phase, whose scheme and exploration act.
@@ -45,21 +45,11 @@ class OnlineRollout(IterableDataset):
         reward_scale: float,
         seed: int,
     ) -> None:
-        self.module, self.env, self.buffer = module, env, buffer
-        self.steps, self.batch_size, self.updates_per_step = steps, batch_size, updates_per_step
+        super().__init__(buffer, steps, batch_size, updates_per_step)
+        self.module, self.env = module, env
         self.reward_scale, self.seed = reward_scale, stream(seed, "exploration")
         self.running = torch.zeros(env.num_users)  # (B,) return of the episode so far
         self.finished: deque[tuple[float, float]] = deque(maxlen=20)  # return and length of the latest episodes
-
-    def __len__(self) -> int:
-        # Without a length Lightning would fetch one batch ahead: rollout, rollout, update.
-        return self.steps * self.updates_per_step
-
-    def __iter__(self) -> Iterator[Transition]:
-        for _ in range(self.steps):
-            self.step()
-            for _ in range(self.updates_per_step):
-                yield self.buffer.sample(self.batch_size)
 
     def step(self) -> None:
         """One recommendation to every user."""

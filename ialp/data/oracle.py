@@ -1,16 +1,16 @@
 """Rollouts against the oracle (Algorithm 1)."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from ialp.data.log_source import LogSource
 from ialp.data.ranks import share_of_rank
+from ialp.data.rollout import Rollout
 from ialp.data.text import text_neighbours
 from ialp.oracle import JudgementCache, Oracle, PromptTemplate, load_judge
 from ialp.rl.candidates import CandidateSampler, WithNeighbours
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ialp.phases.pretrain import IALPPretrain
 
 
-class OracleRollout(IterableDataset):
-    """Lines 5 to 13 of Algorithm 1: propose candidates, ask, store, sample; the update is the training step.
+class OracleRollout(Rollout):
+    """Lines 5 to 12 of Algorithm 1: propose candidates, ask, store.
 
     Args:
         module: the phase, whose policy proposes.
@@ -55,24 +55,14 @@ class OracleRollout(IterableDataset):
         updates_per_step: int,
         seed: int,
     ) -> None:
-        self.module, self.oracle, self.sampler, self.buffer = module, oracle, sampler, buffer
+        super().__init__(buffer, steps, batch_size, updates_per_step)
+        self.module, self.oracle, self.sampler = module, oracle, sampler
         self.first_items, self.users, self.candidates, self.horizon = first_items, users, candidates, horizon
-        self.steps, self.batch_size, self.updates_per_step = steps, batch_size, updates_per_step
         self.seed = stream(seed, "first items")
         self.generator = torch.Generator().manual_seed(stream(seed, "candidates") + int(users[0]))
         self.episode = 0
         self.items = torch.zeros(len(users), horizon + 1, dtype=torch.int64)
         self.length = torch.full((len(users),), horizon + 1)  # over: the first step begins an episode
-
-    def __len__(self) -> int:
-        # Without a length Lightning would fetch one batch ahead: rollout, rollout, update.
-        return self.steps * self.updates_per_step
-
-    def __iter__(self) -> Iterator[Transition]:
-        for _ in range(self.steps):
-            self.step()
-            for _ in range(self.updates_per_step):
-                yield self.buffer.sample(self.batch_size)
 
     def step(self) -> None:
         """One question per user."""

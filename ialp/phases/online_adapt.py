@@ -1,7 +1,7 @@
 """Online adaptation (Algorithm 2)."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars
 import torch
@@ -20,6 +20,8 @@ from ialp.rl.rollout import argmax_of, run_episodes, sampled_from
 from ialp.schemes import Frozen, Scheme, save_scheme
 from ialp.types import Transition
 
+REPORTED = (0, 1, 2)  # epochs whose figures are compared, beside the last one's
+
 
 class OnlineAdapt(LightningModule):
     """Lines 16 to 18 of Algorithm 2, the update, and the measuring; the rollout is `OnlineRollout`.
@@ -36,7 +38,8 @@ class OnlineAdapt(LightningModule):
         repeats: whether items already shown in an episode may be shown again.
         lr: learning rate of Adam.
         lr_actor: learning rate of the actor head; null for `lr`.
-        evaluate_sampled: also measure the policy when it samples, beside its argmax.
+        evaluate_sampled: when to measure the policy also as it samples, beside its argmax: at every epoch (`always`),
+            at e = 0, 1, 2 and the end (`reported`), or `never`.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class OnlineAdapt(LightningModule):
         repeats: bool = False,
         lr: float = 1e-3,
         lr_actor: float | None = None,
-        evaluate_sampled: bool = True,
+        evaluate_sampled: Literal["always", "reported", "never"] = "reported",
     ) -> None:
         super().__init__()
         self.scheme, self.algorithm = scheme, algorithm or A2C()
@@ -145,10 +148,10 @@ class OnlineAdapt(LightningModule):
         """The exploration is a callback: its hooks anneal it, checkpoints keep its state."""
         return [self.exploration]
 
-    def play(self, scheme: Scheme) -> dict[str, float]:
-        """R, Len and R_avg of the test users: by argmax, and by sampling under `sampled_…`."""
+    def play(self, scheme: Scheme, sampled: bool = True) -> dict[str, float]:
+        """R, Len and R_avg of the test users: by argmax, and with `sampled` also by sampling, under `sampled_…`."""
         played = {"": argmax_of(scheme)}
-        if self.evaluate_sampled:
+        if sampled:
             played["sampled_"] = sampled_from(scheme, torch.initial_seed())
         figures: dict[str, float] = {}
         for prefix, choose in played.items():
@@ -160,7 +163,9 @@ class OnlineAdapt(LightningModule):
 
     def measure(self, policy: str, scheme: Scheme, epoch: int) -> dict[str, float]:
         """Plays the test users and adds a row to evaluation.csv."""
-        figures = self.play(scheme)
+        reported = epoch in (*REPORTED, self.trainer.max_epochs)
+        sampled = self.evaluate_sampled == "always" or (self.evaluate_sampled == "reported" and reported)
+        figures = self.play(scheme, sampled)
         self.rows.append({"policy": policy, "epoch": epoch, "environment_steps": self.environment_steps, **figures})
         if self.trainer.is_global_zero:
             path = Path(self.trainer.default_root_dir) / "evaluation.csv"
@@ -201,7 +206,7 @@ class OnlineAdapt(LightningModule):
         rows = [row for row in self.rows if row["policy"] == policy]
         if not rows:
             return None
-        wanted: dict[str, Any] = {str(row["epoch"]): row for row in rows if row["epoch"] in (0, 1, 2)}
+        wanted: dict[str, Any] = {str(row["epoch"]): row for row in rows if row["epoch"] in REPORTED}
         return {**wanted, "end": rows[-1]}
 
     @property
