@@ -17,6 +17,7 @@ KNOWN = (
     r".*exists and is not empty",  # a run's folder holds its config before anything else
     r".*number of training batches",  # fewer batches than logging steps
     r".*`IterableDataset` has `__len__` defined",  # which keeps Lightning from fetching a batch ahead
+    r".*is_gradient_checkpointing",  # between PEFT and transformers
     r".*The dirpath has changed",  # the same folder, once absolute and once relative
 )
 
