@@ -8,27 +8,26 @@ the paired difference with its 95 % bootstrap interval, the ratio of means, and 
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import polars
 from scipy.stats import bootstrap
 
-FIGURES = ["return", "length", "average_reward"]
+from ialp.report.runs_data import FIGURES, RunData
 
 
-def figures(runs: Path, side: str, at: str) -> dict[int, list[float]]:
+def figures(runs: Path, side: str, at: str) -> dict[int, tuple[float, ...]]:
     """Seed → the three figures of one policy at an epoch (a number, or "end"); the latest run of a seed counts."""
     config, policy = side.split(":")
-    found: dict[int, list[float]] = {}
-    done = sorted((runs / config).glob("*/done.json"), key=lambda path: path.stat().st_mtime)
-    for path in done:
-        rows = polars.read_csv(path.parent / "evaluation.csv").filter(polars.col("policy") == policy)
-        if at != "end" and policy != "frozen":  # the frozen policy is measured once and stays
+    found: dict[int, tuple[float, ...]] = {}
+    for path in sorted((runs / config).glob("*/done.json"), key=lambda path: path.stat().st_mtime):
+        run = RunData(path.parent)
+        rows = run.evaluation().filter(polars.col("policy") == policy).sort("epoch")
+        if at != "end":
             rows = rows.filter(polars.col("epoch") == int(at))
         if len(rows):
-            found[json.loads(path.read_text())["seed"]] = list(rows.select(FIGURES).row(-1))
+            found[int(run.done["seed"])] = rows.select(FIGURES).row(-1)
     return found
 
 

@@ -15,4 +15,4 @@ for seed in $seeds; do
     for config in "${configs[@]}"; do
         printf '%s\0' "ialp fit --config $config --seed_everything $seed $*"
     done
-done | xargs -0 -P "${PROCESSES:-2}" -I{} bash -c '{} 2>&1 | tail -n 3 || echo "FAILED: {}"'
+done | xargs -0 -P "${PROCESSES:-2}" -I{} bash -c 'set -o pipefail; {} 2>&1 | tail -n 3 || { echo "FAILED: {}"; exit 1; }'

@@ -65,12 +65,14 @@ class WithNeighbours(CandidateSampler):
         self.neighbours, self.known = neighbours, known
         self.table: Tensor
         self.weights: Tensor
+        self.cumulative: Tensor
 
     def prepare(self, neighbours: Tensor, popularity: Tensor) -> None:
-        """Keeps the (I, k) table of nearest items and the (I,) weights of all."""
+        """Keeps the (I, k) table of nearest items and the (I,) weights of all, also summed up."""
         self.table = neighbours
         self.weights = popularity.double() + 1
         self.weights[0] = 0
+        self.cumulative = self.weights.cumsum(0)
 
     def sample(self, log_pi: Tensor, items: Tensor, length: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """(B, K), the neighbours first."""
@@ -95,6 +97,5 @@ class WithNeighbours(CandidateSampler):
 
     def _from_log(self, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
         """Ids of the given shape, by weight."""
-        cumulative = self.weights.cumsum(0)
-        uniform = torch.rand(shape, generator=generator, dtype=torch.float64) * cumulative[-1]
-        return torch.searchsorted(cumulative, uniform, right=True)
+        uniform = torch.rand(shape, generator=generator, dtype=torch.float64) * self.cumulative[-1]
+        return torch.searchsorted(self.cumulative, uniform, right=True)
