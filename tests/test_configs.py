@@ -11,10 +11,12 @@ from ialp.cli import main
 from ialp.data.builtin import generate_sessions, generate_tracks
 from ialp.experiment import training
 from ialp.experiment.stages import Stage
+from tests.coat_files import write_coat
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 STAGES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+DATASETS = ("lfm", "industry", "coat")
 KINDS = ("reward", "oracle", "pretrain", "policyset", "finetune", "scratch_a2c", "frozen")
 
 TINY = {
@@ -74,10 +76,16 @@ def atomic(root: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def finish(own_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
+def coat_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small Coat: 60 users, 60 coats."""
+    return write_coat(tmp_path_factory.mktemp("data"), users=60, items=60)
+
+
+@pytest.fixture(scope="module")
+def finish(own_log: Path, coat_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
     """Runs a config for a step or two, after what it builds on, and returns the run's folder."""
     finished: dict[str, Path] = {}
-    described = atomic(own_log)
+    logs = {"coat": f"--data_root={coat_root}"}
     runs = tmp_path_factory.mktemp("runs")
 
     def run(name: str) -> Path:
@@ -90,7 +98,11 @@ def finish(own_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
                 "oracle": {},
             }.get(kind, {"reward_model": "reward", "pretrained": "pretrain"})
             arguments = [f"--upstream.{key}={run(f'{dataset}_{value}')}" for key, value in inputs.items()]
-            arguments += [f"--log={json.dumps(described)}", "--judge=LexicalOracle", f"--runs_dir={runs}"]
+            arguments += [
+                logs.get(dataset, f"--log={json.dumps(atomic(own_log))}"),
+                "--judge=LexicalOracle",
+                f"--runs_dir={runs}",
+            ]
             arguments += TINY.get(kind, TINY_ONLINE)
             assert main(["fit", "--config", str(CONFIGS / f"{name}.yaml"), *arguments]) == 0
             [finished[name]] = [path.parent for path in (runs / name).glob("*/done.json")]
@@ -100,15 +112,16 @@ def finish(own_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def test_every_config_of_the_issue_is_there() -> None:
-    assert len(FILES) >= 16
-    assert set(STAGES) >= {f"{dataset}_{kind}" for dataset in ("lfm", "industry") for kind in KINDS}
+    assert len(FILES) >= 23
+    assert set(STAGES) >= {f"{dataset}_{kind}" for dataset in DATASETS for kind in KINDS}
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_every_stage_can_be_planned(plan: Plan, name: str) -> None:
-    stage = plan("--config", str(CONFIGS / f"{name}.yaml"))
+def test_every_stage_can_be_planned(plan: Plan, name: str, coat_root: Path) -> None:
+    is_coat = name.startswith("coat")
+    stage = plan("--config", str(CONFIGS / f"{name}.yaml"), *([f"--data_root={coat_root}"] if is_coat else []))
     assert stage.name == name
-    assert stage.log is not None and stage.log.is_builtin
+    assert stage.log is not None and stage.log.is_builtin != is_coat
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.parent != CONFIGS], ids=lambda path: path.stem)
@@ -150,15 +163,26 @@ def test_every_stage_runs_on_ones_own_log(finish: Callable[[str], Path], name: s
     _finished(finish(name), name)
 
 
+@pytest.mark.parametrize("name", ["coat_policyset", "coat_scratch_a2c"])
+def test_coat_runs_to_its_end(finish: Callable[[str], Path], name: str) -> None:
+    _finished(finish(name), name)
+
+
+def test_nothing_takes_the_place_of_coat(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("IALP_DATA", raising=False)
+    assert main(["fit", "--config", str(CONFIGS / "coat_policyset.yaml")]) == 2
+    assert "set IALP_DATA or --data_root" in capsys.readouterr().err
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [f"industry_{kind}" for kind in KINDS])
-def test_every_stage_of_industry_runs(finish: Callable[[str], Path], name: str) -> None:
+@pytest.mark.parametrize("name", [f"{dataset}_{kind}" for dataset in ("industry", "coat") for kind in KINDS])
+def test_every_stage_of_the_others_runs(finish: Callable[[str], Path], name: str) -> None:
     _finished(finish(name), name)
 
 
 def _finished(folder: Path, name: str) -> None:
     done = json.loads((folder / "done.json").read_text())
-    assert done["stage"] == name and done["data"]["name"] == "mine"
+    assert done["stage"] == name and done["data"]["name"] in ("mine", "coat")
     if name.partition("_")[2] in KINDS[3:]:
         assert (folder / "evaluation.csv").is_file() and (folder / "learning_curve.png").is_file()
         assert done["results"]["evaluation"]["adapted" if "frozen" not in name else "frozen"]["end"]["length"] >= 1

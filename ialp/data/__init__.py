@@ -10,26 +10,31 @@ from typing import TYPE_CHECKING, Any
 from ialp.data.atomic import AtomicLog
 from ialp.data.builtin_log import BuiltinLog
 from ialp.data.catalogue import Catalogue
+from ialp.data.coat import CoatLog
 from ialp.data.interactions import Interactions
 from ialp.data.log_source import Log, LogSource
+from ialp.data.rating_log import RatingLog, Ratings
 
 if TYPE_CHECKING:
     from ialp.data.env import EnvDataModule
     from ialp.data.log import LogDataModule
     from ialp.data.oracle import OracleDataModule
     from ialp.data.prompts import PromptDataModule
+    from ialp.data.ratings import RatingsDataModule
 
 DATA_MODULES = {
     "EnvDataModule": "ialp.data.env",
     "LogDataModule": "ialp.data.log",
     "OracleDataModule": "ialp.data.oracle",
     "PromptDataModule": "ialp.data.prompts",
+    "RatingsDataModule": "ialp.data.ratings",
 }
 
 __all__ = [
     "AtomicLog",
     "BuiltinLog",
     "Catalogue",
+    "CoatLog",
     "EnvDataModule",
     "Interactions",
     "Log",
@@ -37,6 +42,9 @@ __all__ = [
     "LogSource",
     "OracleDataModule",
     "PromptDataModule",
+    "RatingLog",
+    "Ratings",
+    "RatingsDataModule",
 ]
 
 

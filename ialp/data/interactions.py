@@ -46,8 +46,8 @@ class Interactions:
         return self.items[self.offsets[:-1]]
 
     def popularity(self, num_items: int) -> Tensor:
-        """(I,) how often every item occurs; the padding id never does."""
-        return torch.bincount(self.items, minlength=num_items + 1)
+        """(I,) how often every item occurs; the padding id never does, and ids of users do not count."""
+        return torch.bincount(self.items, minlength=num_items + 1)[: num_items + 1]
 
     def select(self, indices: Tensor) -> "Interactions":
         """The sequences at `indices`, in that order."""

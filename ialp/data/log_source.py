@@ -2,11 +2,15 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+
+import torch
+from torch import Tensor
 
 from ialp.data.catalogue import Catalogue
 from ialp.data.interactions import Interactions
+from ialp.data.text import text_neighbours
 
 
 @dataclass
@@ -22,6 +26,7 @@ class Log:
         item_word: What is recommended, for the prompt ("track").
         behavior: What users do with it, for the prompt ("listening").
         is_builtin: The sessions are generated, not anybody's data.
+        user_features: (U, F) what is known of users beside their history; (0, 0) where that is nothing.
     """
 
     name: str
@@ -32,6 +37,16 @@ class Log:
     item_word: str
     behavior: str
     is_builtin: bool = False
+    user_features: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+
+    @property
+    def names(self) -> list[str]:
+        """(I,) the catalogue's own id of every id of a history; the padding's is empty."""
+        return ["", *self.catalogue.ids]
+
+    def neighbours(self, k: int) -> Tensor:
+        """(I, k) the k items most similar by text to every id of a history, best first; fewer in a tiny catalogue."""
+        return text_neighbours(self.catalogue, min(k, self.catalogue.num_items - 1))
 
     @property
     def attribute_names(self) -> list[str]:

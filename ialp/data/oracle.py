@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader
 from ialp.data.log_source import LogSource
 from ialp.data.ranks import share_of_rank
 from ialp.data.rollout import Rollout
-from ialp.data.text import text_neighbours
 from ialp.oracle import JudgementCache, Oracle, PromptTemplate, load_judge
 from ialp.rl.candidates import CandidateSampler, WithNeighbours
 from ialp.rl.chance import stream, uniforms
@@ -156,8 +155,8 @@ class OracleDataModule(LightningDataModule):
             catalogue,
             budget=self.budget,
         )
-        near = text_neighbours(catalogue, min(self.neighbours, catalogue.num_items - 1))
-        self.sampler.prepare(near, self.log.train.popularity(catalogue.num_items))
+        popularity = self.log.train.popularity(catalogue.num_items)
+        self.sampler.prepare(self.log.neighbours(self.neighbours), popularity)
         self.buffer = ReplayBuffer(self.replay_capacity, torch.initial_seed() + self.trainer.global_rank)
 
     @property

@@ -10,12 +10,14 @@ from ialp.envs.exit_rules import ExitRule, MaxSteps, PatienceExit, Step
 from ialp.nets.response import ResponseNet
 from ialp.rl.chance import stream, uniforms
 
+AHEAD = 64  # episodes per user whose first items are drawn at a time
+
 
 class Feedback(NamedTuple):
     """What B users answer.
 
     Attributes:
-        reward: (B,) reward_scale · p.
+        reward: (B,) reward_scale · response.
         terminated: (B,) bool, the user left.
         truncated: (B,) bool, the episode was cut; never together with `terminated`.
     """
@@ -38,12 +40,12 @@ class BatchEnv:
     When an episode is over its final state stays until `reset`.
 
     Args:
-        response: p = P(click | history, item); put into eval mode, never trained here.
+        response: p = P(click | history, item), or a rating; put into eval mode, never trained here.
         first_items: (S,) items that episodes may begin with.
         num_users: B.
         exit_rules: Who leaves when; a user who leaves by several rules at once is terminated rather than truncated.
         horizon: Longest episode; one more exit rule, `MaxSteps(horizon)`.
-        reward_scale: Reward of a certain click.
+        reward_scale: Reward of a certain click, or of a rating of 1.
         seed: Of the first items.
         evaluation: User u always begins with first_items[u % S]: the same test users for every method.
         first_user: Number of the first user, where several processes share the users.
@@ -74,7 +76,6 @@ class BatchEnv:
         self.exit_rules = [*([PatienceExit()] if exit_rules is None else exit_rules), MaxSteps(horizon)]
         self.horizon = horizon
         self.reward_scale = reward_scale
-        self.first_item_seed = stream(seed, "first item")
         self.evaluation = evaluation
         self.num_users = num_users
         self.user = torch.arange(first_user, first_user + num_users, device=self.device)
@@ -82,7 +83,11 @@ class BatchEnv:
         self.items = torch.zeros(num_users, horizon + 2, dtype=torch.int64, device=self.device)
         self.length = torch.zeros_like(self.user)
         self.done = torch.ones(num_users, dtype=torch.bool, device=self.device)
-        self._memory = [rule.start(num_users, self.device) for rule in self.exit_rules]
+        self._beginnings = Beginnings(self.first_items, self.user, None if evaluation else seed)
+        for rule in self.exit_rules:
+            rule.prepare(self.response)
+        self._fresh = [rule.start(num_users, self.device) for rule in self.exit_rules]
+        self._memory = list(self._fresh)
         self.reset()
 
     @property
@@ -93,25 +98,18 @@ class BatchEnv:
     @torch.no_grad()
     def reset(self, mask: Tensor | None = None) -> None:
         """The users in `mask` (B,) bool, or all, begin their next episode; the others stay untouched."""
-        rows = torch.arange(self.num_users, device=self.device) if mask is None else mask.nonzero().squeeze(1)
-        if not len(rows):
-            return
-        self.episode = self.episode.index_put((rows,), self.episode[rows] + 1)
-        self.items = self.items.index_fill(0, rows, 0)
-        self.items[rows, 0] = self._begin_with(self.user[rows], self.episode[rows])
-        self.length = self.length.index_fill(0, rows, 1)
-        self.done = self.done.index_fill(0, rows, False)
+        if mask is None:
+            mask = torch.ones_like(self.done)
+        self.episode = self.episode + mask
+        first = self._beginnings.of(self.episode)
+        self.items = self.items * ~mask.unsqueeze(1)
+        self.items[:, 0] += mask * first
+        self.length = torch.where(mask, 1, self.length)
+        self.done = self.done & ~mask
         self._memory = [
-            memory.index_copy(0, rows, rule.start(len(rows), self.device))
-            for rule, memory in zip(self.exit_rules, self._memory, strict=True)
+            torch.where(mask.view(-1, *[1] * (fresh.dim() - 1)), fresh, memory)
+            for fresh, memory in zip(self._fresh, self._memory, strict=True)
         ]
-
-    def _begin_with(self, user: Tensor, episode: Tensor) -> Tensor:
-        """First items of the given users' (A,) given episodes (A,)."""
-        if self.evaluation:
-            return self.first_items[user % len(self.first_items)]
-        chance = uniforms(self.first_item_seed, user, episode, torch.zeros_like(user))[:, 0]
-        return self.first_items[(chance.double() * len(self.first_items)).long()]
 
     @torch.no_grad()
     def step(self, actions: Tensor) -> Feedback:
@@ -123,32 +121,39 @@ class BatchEnv:
             ValueError: An id out of range, an item for a user whose episode is over, or a response that is no number.
         """
         self._check(actions)
-        active = (~self.done).nonzero().squeeze(1)  # (A,)
-        items, length, action = self.items[active], self.length[active], actions[active]
-        probability = self.response.of(items, length, action).sigmoid()  # (A,)
-        if probability.isnan().any():
+        # The users whose episode goes on; None, and nothing is copied, where that is everybody.
+        active = (~self.done).nonzero().squeeze(1) if self.done.any() else None
+        items, length, action = (_rows(each, active) for each in (self.items, self.length, actions))
+        response = self.response.link(self.response.of(items, length, action))  # (A,)
+        if response.isnan().any():
             raise ValueError("the response net answers NaN: its weights are broken, train it again")
-        terminated, truncated = self._leave(active, Step(items, length, action, probability))
-        self.items = self.items.index_put((active, length), action)
-        self.length = self.length.index_put((active,), length + 1)
+        left, cut = self._leave(active, Step(items, length, action, response))
+        nobody = torch.zeros_like(self.done)
+        terminated, truncated = _put(nobody, active, left), _put(nobody, active, cut & ~left)
+        # Action 0 leaves a final state as it is.
+        self.items = self.items.clone().scatter_(1, self.length.unsqueeze(1), actions.unsqueeze(1))
+        self.length = self.length + ~self.done
         self.done = self.done | terminated | truncated
-        reward = torch.zeros_like(self.done, dtype=probability.dtype).index_copy(0, active, probability)
-        return Feedback(self.reward_scale * reward, terminated, truncated & ~terminated)
+        reward = _put(torch.zeros_like(self.done, dtype=response.dtype), active, response)
+        return Feedback(self.reward_scale * reward, terminated, truncated)
 
-    def _leave(self, active: Tensor, step: Step) -> tuple[Tensor, Tensor]:
-        """Which users leave, (B,), and which are cut, (B,), by any of the rules."""
-        terminated, truncated = torch.zeros_like(self.done), torch.zeros_like(self.done)
+    def _leave(self, active: Tensor | None, step: Step) -> tuple[Tensor, Tensor]:
+        """Which of the active users leave, (A,), and which are cut, (A,), by any of the rules."""
+        left = cut = torch.zeros_like(step.action, dtype=torch.bool)
         for index, rule in enumerate(self.exit_rules):
-            memory, leaves = rule.advance(self._memory[index][active], step)
-            self._memory[index] = self._memory[index].index_copy(0, active, memory)
-            (truncated if rule.truncates else terminated)[active] |= leaves
-        return terminated, truncated
+            memory, leaves = rule.advance(_rows(self._memory[index], active), step)
+            self._memory[index] = _put(self._memory[index], active, memory)
+            left, cut = (left, cut | leaves) if rule.truncates else (left | leaves, cut)
+        return left, cut
 
     def _check(self, actions: Tensor) -> None:
         if actions.shape != self.user.shape or actions.is_floating_point():
             raise ValueError(
                 f"actions must be ({self.num_users},) item ids, got {actions.dtype} {tuple(actions.shape)}"
             )
+        lowest, highest = torch.aminmax(actions)
+        if lowest >= 1 and highest <= self.num_items and not self.done.any():
+            return
         if (gone := self.done & (actions != 0)).any():
             users = self.user[gone].tolist()
             raise ValueError(
@@ -175,4 +180,50 @@ class BatchEnv:
             )
         for name in ("items", "length", "user", "episode", "done"):
             setattr(self, name, state[name].to(self.device).clone())
+        self._beginnings.user = self.user
         self._memory = [memory.to(self.device).clone() for memory in state["memory"]]
+
+
+class Beginnings:
+    """First items of the users' episodes, drawn many episodes ahead: a hash per step would cost more than the step.
+
+    Args:
+        first_items: (S,) items that episodes may begin with.
+        user: (B,) numbers of the users.
+        seed: Of the draws; None for users u who always begin with first_items[u % S].
+    """
+
+    def __init__(self, first_items: Tensor, user: Tensor, seed: int | None) -> None:
+        self.first_items, self.user = first_items, user
+        self.seed = None if seed is None else stream(seed, "first item")
+        self._drawn: Tensor | None = None
+        self._since: Tensor
+
+    def of(self, episode: Tensor) -> Tensor:
+        """(B,) first items of the users' episodes (B,)."""
+        if self.seed is None:
+            return self.first_items[self.user % len(self.first_items)]
+        if self._drawn is None or not self._holds(episode):
+            self._draw(episode)
+        assert self._drawn is not None
+        return self._drawn.gather(1, (episode - self._since).unsqueeze(1)).squeeze(1)
+
+    def _holds(self, episode: Tensor) -> bool:
+        lowest, highest = torch.aminmax(episode - self._since)
+        return bool(lowest >= 0) and bool(highest < AHEAD)
+
+    def _draw(self, episode: Tensor) -> None:
+        assert self.seed is not None
+        self._since = episode.clone()
+        ahead = (episode.unsqueeze(1) + torch.arange(AHEAD, device=episode.device)).flatten()
+        user = self.user.repeat_interleave(AHEAD)
+        chance = uniforms(self.seed, user, ahead, torch.zeros_like(user)).double()
+        self._drawn = self.first_items[(chance * len(self.first_items)).long()].view(-1, AHEAD)
+
+
+def _rows(values: Tensor, rows: Tensor | None) -> Tensor:
+    return values if rows is None else values[rows]
+
+
+def _put(into: Tensor, rows: Tensor | None, values: Tensor) -> Tensor:
+    return values if rows is None else into.index_copy(0, rows, values)

@@ -1,4 +1,4 @@
-"""Sets how hard the simulated users are to please: one intercept on the logit of a click."""
+"""Sets how hard the simulated users are to please: an intercept on the logit of a click, or a threshold of the exit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ialp.envs.exit_rules import ExitRule, MaxSteps, Step
+from ialp.envs.exit_rules import ExitRule, MaxSteps, SimilarityExit, Step
 from ialp.envs.world import World
 
 REWARD_RANGE = (0.3, 0.5)  # average reward of the uniformly random policy
@@ -67,6 +67,61 @@ def calibrate(
     return Calibration(middle, world.reward_scale * reward, length)
 
 
+@dataclass
+class ExitCalibration:
+    """The threshold of the similarity exit and what the uniformly random policy gets with it.
+
+    Attributes:
+        threshold: Distance below which the user leaves.
+        average_return: Mean return of an episode.
+        length: Mean episode length.
+    """
+
+    threshold: float
+    average_return: float
+    length: float
+
+
+@torch.no_grad()
+def calibrate_exit(
+    world: World, first_items: Tensor, target: float = 13.0, num_users: int = 1000, seed: int = 0
+) -> ExitCalibration:
+    """Sets the threshold of the world's `SimilarityExit` so that a uniformly random policy's episodes last `target`.
+
+    A higher threshold ends an episode no later: bisection finds it. A world without such a rule stays as it is.
+
+    Args:
+        world: Its exit rules are replaced.
+        first_items: (S,) where episodes begin.
+        target: Mean episode length wanted.
+        num_users: Episodes played.
+        seed: Of the random recommendations.
+    """
+    response = world.response.eval()
+    items = random_episodes(first_items, response.num_items, num_users, world.horizon, seed)
+    items = items.to(response.intercept.device)
+    length = torch.ones_like(items[:, 0])
+    turns = range(items.shape[1] - 1)
+    answers = [response.link(response.of(items[:, : t + 1], length + t, items[:, t + 1])) for t in turns]
+    rules = list(world.exit_rules)
+
+    def attempt(threshold: float) -> tuple[float, float]:
+        world.exit_rules = [
+            SimilarityExit(threshold, rule.window) if isinstance(rule, SimilarityExit) else rule for rule in rules
+        ]
+        for rule in world.exit_rules:
+            rule.prepare(response)
+        return play(items, torch.stack(answers, 1), [*world.exit_rules, MaxSteps(world.horizon)])
+
+    low, high = 0.0, 10.0 * response.num_items**0.5
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        low, high = (middle, high) if attempt(middle)[1] > target else (low, middle)
+    reward, steps = attempt(high)
+    found = next((rule.threshold for rule in world.exit_rules if isinstance(rule, SimilarityExit)), 0.0)
+    return ExitCalibration(found, world.reward_scale * reward * steps, steps)
+
+
 def random_episodes(first_items: Tensor, num_items: int, num_users: int, horizon: int, seed: int) -> Tensor:
     """(U, horizon + 1) a first item and `horizon` random others each, none twice (while the catalogue lasts)."""
     generator = torch.Generator().manual_seed(seed)
@@ -75,21 +130,21 @@ def random_episodes(first_items: Tensor, num_items: int, num_users: int, horizon
     for start in first.split(BLOCK):
         chance = torch.rand(len(start), num_items + 1, generator=generator)
         chance[:, 0] = -1
-        chance[torch.arange(len(start)), start] = -1
+        chance[torch.arange(len(start)), start * (start <= num_items)] = -1  # ids past the catalogue are users
         blocks.append(chance.topk(min(horizon, num_items - 1)).indices)
     return torch.cat([first[:, None], torch.cat(blocks)], dim=1)
 
 
-def play(items: Tensor, probability: Tensor, exit_rules: Sequence[ExitRule]) -> tuple[float, float]:
-    """Average p of a recommendation and mean episode length, if the users answer with `probability` (U, horizon)."""
+def play(items: Tensor, response: Tensor, exit_rules: Sequence[ExitRule]) -> tuple[float, float]:
+    """Average response to a recommendation and mean episode length, if users answer with `response` (U, horizon)."""
     memory = [rule.start(len(items), items.device) for rule in exit_rules]
     present = torch.ones(len(items), dtype=torch.bool, device=items.device)
     length = torch.zeros_like(items[:, 0])
     total = 0.0
-    for t in range(probability.shape[1]):
-        total += float(probability[present, t].sum())
+    for t in range(response.shape[1]):
+        total += float(response[present, t].sum())
         length += present
-        step = Step(items[:, : t + 1], torch.full_like(length, t + 1), items[:, t + 1], probability[:, t])
+        step = Step(items[:, : t + 1], torch.full_like(length, t + 1), items[:, t + 1], response[:, t])
         for index, rule in enumerate(exit_rules):
             memory[index], leaves = rule.advance(memory[index], step)
             present = present & ~leaves

@@ -6,6 +6,9 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from ialp.errors import UserError
+from ialp.nets.rating import RatingNet
+from ialp.nets.response import ResponseNet
 from ialp.recorded import Recorded
 
 
@@ -16,13 +19,13 @@ class Step(NamedTuple):
         items: (B, T) history before the recommendation, right-padded with 0.
         length: (B,) its length, the first item included.
         action: (B,) what was recommended.
-        probability: (B,) of a click on it.
+        response: (B,) what the user answered: p of a click, or a rating.
     """
 
     items: Tensor
     length: Tensor
     action: Tensor
-    probability: Tensor
+    response: Tensor
 
 
 class ExitRule(Recorded, ABC):
@@ -33,6 +36,9 @@ class ExitRule(Recorded, ABC):
     """
 
     truncates: ClassVar[bool] = False
+
+    def prepare(self, response: ResponseNet) -> None:
+        """Hands over the net whose users these are, trained and in eval mode, before anybody comes."""
 
     @abstractmethod
     def start(self, num_users: int, device: torch.device) -> Tensor:
@@ -76,8 +82,56 @@ class PatienceExit(ExitRule):
 
     def advance(self, memory: Tensor, step: Step) -> tuple[Tensor, Tensor]:
         """(B,) patience left, (B,) whether it is too little."""
-        left = memory - (self.scale * (1 - step.probability)).clamp(self.lowest, self.highest)
+        left = memory - (self.scale * (1 - step.response)).clamp(self.lowest, self.highest)
         return left, left < self.leave_below
+
+
+class SimilarityExit(ExitRule):
+    """The user leaves when the new item is too much like one of the latest that were recommended.
+
+    The distance of two items is the Euclidean one between their columns of the table of all users' predicted ratings;
+    that of a repeat is 0.
+
+    Args:
+        threshold: The user leaves below this distance.
+        window: So many latest recommendations are compared; the first item of a history is none.
+    """
+
+    def __init__(self, threshold: float = 1.0, window: int = 7) -> None:
+        self.threshold = threshold
+        self.window = window
+        self.near: Tensor
+
+    def prepare(self, response: ResponseNet) -> None:
+        """Makes the (I, I) table of what is too near to what; nothing is near the padding id.
+
+        Raises:
+            UserError: The answers depend on the history, so that there is no one table of ratings.
+        """
+        if not isinstance(response, RatingNet):
+            raise UserError(
+                f"SimilarityExit compares items by predicted ratings, and {type(response).__name__} has none"
+            )
+        columns = response.table().T.double()
+        distance = torch.cdist(columns, columns, compute_mode="donot_use_mm_for_euclid_dist")
+        self.near = distance < self.threshold
+        self.near[0] = self.near[:, 0] = False
+
+    def start(self, num_users: int, device: torch.device) -> Tensor:
+        """(B, window) the latest recommendations, 0 where there were none."""
+        return torch.zeros(num_users, self.window, dtype=torch.int64, device=device)
+
+    def advance(self, memory: Tensor, step: Step) -> tuple[Tensor, Tensor]:
+        """(B, window) latest recommendations, (B,) whether the new one is near one of those before it."""
+        pairs = memory + (step.action * len(self.near)).unsqueeze(1)  # (B, window) places in the flat table
+        near = self.near.view(-1).index_select(0, pairs.view(-1)).view_as(pairs)  # half the time of near[…, …]
+        return torch.cat([memory[:, 1:], step.action.unsqueeze(1)], dim=1), near.any(1)
+
+    def ends(self, items: Tensor, length: Tensor) -> Tensor:
+        """(B, I) which items would end the episode after histories (B, T) of `length` (B,) items."""
+        position = length.unsqueeze(1) - 1 - torch.arange(self.window, device=items.device)
+        recent = items.gather(1, position.clamp(min=0)) * (position > 0)
+        return self.near[recent].any(1)
 
 
 class MaxSteps(ExitRule):
@@ -93,9 +147,9 @@ class MaxSteps(ExitRule):
         self.steps = steps
 
     def start(self, num_users: int, device: torch.device) -> Tensor:
-        """(B,) steps taken."""
-        return torch.zeros(num_users, dtype=torch.int64, device=device)
+        """(B, 0): the history tells how many steps were taken."""
+        return torch.zeros(num_users, 0, device=device)
 
     def advance(self, memory: Tensor, step: Step) -> tuple[Tensor, Tensor]:
-        """(B,) steps taken, (B,) whether they are enough."""
-        return memory + 1, memory + 1 >= self.steps
+        """(B, 0), (B,) whether the steps taken are enough."""
+        return memory, step.length >= self.steps

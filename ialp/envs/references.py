@@ -1,11 +1,13 @@
 """What simple policies get in a world: figures to read a learnt policy's against. They are references, not bounds."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from ialp.data.log_source import Log
-from ialp.data.text import text_neighbours
 from ialp.envs.batch_env import BatchEnv
+from ialp.envs.exit_rules import ExitRule, SimilarityExit
 from ialp.metrics import AverageReward, EpisodeLength, EpisodeReturn
 from ialp.nets.response import ResponseNet
 from ialp.rl.masks import allowed_items
@@ -27,8 +29,8 @@ def references(env: BatchEnv, log: Log, seed: int = 0) -> dict[str, Figures]:
     policies = {
         "random": uniformly_random(env.num_items, seed),
         "popularity": most_popular(log.train.popularity(env.num_items)),
-        "text_similarity": textually_similar(text_neighbours(log.catalogue, min(env.horizon, env.num_items - 1))),
-        "greedy": one_step_greedy(env.response),
+        "text_similarity": textually_similar(log.neighbours(env.horizon)),
+        "greedy": one_step_greedy(env.response, env.exit_rules),
     }
     return {name: figures(run_episodes(policy, env)) for name, policy in policies.items()}
 
@@ -78,10 +80,14 @@ def textually_similar(neighbours: Tensor) -> Choose:
     return choose
 
 
-def one_step_greedy(response: ResponseNet) -> Choose:
-    """The item that the user most probably clicks now."""
+def one_step_greedy(response: ResponseNet, exit_rules: Sequence[ExitRule] = ()) -> Choose:
+    """The item of the best response now, among those that do not end the episode by being too like the latest ones."""
+    similarity = [rule for rule in exit_rules if isinstance(rule, SimilarityExit)]
 
     def choose(items: Tensor, length: Tensor, user: Tensor) -> Tensor:
-        return best_allowed(response(items, length), items, length)
+        scores = response(items, length)
+        for rule in similarity:
+            scores = scores - 1e6 * rule.ends(items, length)  # where every item ends it, the best of them
+        return best_allowed(scores, items, length)
 
     return choose

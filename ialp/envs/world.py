@@ -21,10 +21,10 @@ class World:
     """What all simulated users have in common; a `BatchEnv` of it adds the users.
 
     Args:
-        response: p = P(click | history, item).
+        response: p = P(click | history, item), or a rating.
         exit_rules: When users leave, besides after `horizon` steps; patience alone if None.
         horizon: Longest episode, in steps.
-        reward_scale: Reward of a certain click.
+        reward_scale: Reward of a certain click, or of a rating of 1.
 
     Raises:
         UserError: A net or rule that could not be read back, or a net that cannot read so long an episode.
@@ -42,11 +42,16 @@ class World:
         self.response = response
         self.exit_rules = [PatienceExit()] if exit_rules is None else list(exit_rules)
         self.horizon, self.reward_scale = horizon, reward_scale
-        self.config: dict[str, Any] = {
-            "response": description(response),
+        _ = self.config  # complains of what could not be saved before anything is trained
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What the world is built again from, JSON values; the weights lie beside it."""
+        return {
+            "response": description(self.response),
             "exit_rules": [description(rule) for rule in self.exit_rules],
-            "horizon": horizon,
-            "reward_scale": reward_scale,
+            "horizon": self.horizon,
+            "reward_scale": self.reward_scale,
         }
 
     def env(self, first_items: Tensor, num_users: int, **kwargs: Any) -> BatchEnv:

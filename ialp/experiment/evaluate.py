@@ -64,8 +64,7 @@ def evaluate(
 
 def per_episode(episodes: Episodes, log: Log) -> pl.DataFrame:
     """One row per user; items are the catalogue's own ids, the first item not among the recommended ones."""
-    ids = ["", *log.catalogue.ids]
-    histories = [[ids[item] for item in row if item] for row in episodes.items.tolist()]
+    histories = [[log.names[item] for item in row if item] for row in episodes.items.tolist()]
     lengths = episodes.lengths.numpy()
     return pl.DataFrame(
         {

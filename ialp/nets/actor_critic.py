@@ -40,10 +40,20 @@ class ActorCritic(nn.Module):
         heads: attention heads.
         max_length: longest history.
         dropout: in the encoder.
+        num_users: U, users known by features.
+        user_width: F, the number of these.
     """
 
     def __init__(
-        self, num_items: int, dim: int = 64, layers: int = 2, heads: int = 2, max_length: int = 32, dropout: float = 0.0
+        self,
+        num_items: int,
+        dim: int = 64,
+        layers: int = 2,
+        heads: int = 2,
+        max_length: int = 32,
+        dropout: float = 0.0,
+        num_users: int = 0,
+        user_width: int = 0,
     ) -> None:
         super().__init__()
         self.config: dict[str, Any] = {
@@ -53,6 +63,8 @@ class ActorCritic(nn.Module):
             "heads": heads,
             "max_length": max_length,
             "dropout": dropout,
+            "num_users": num_users,
+            "user_width": user_width,
         }
         self.encoder = SASRec(**self.config)
         # Small heads: the first policy is close to uniform, the first Q close to zero.

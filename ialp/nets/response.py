@@ -1,4 +1,4 @@
-"""How the simulated users respond: p = P(click | history, item)."""
+"""How the simulated users respond: p = P(click | history, item), or a rating."""
 
 import math
 from abc import ABC, abstractmethod
@@ -11,14 +11,14 @@ from ialp.recorded import Recorded
 
 
 class ResponseNet(Recorded, nn.Module, ABC):
-    """Logit of a click for histories and items. p is its sigmoid.
+    """What users answer to an item after a history: `link` of a score, and of a click the score is the logit.
 
     Args:
         num_items: N, without the padding id.
 
     Attributes:
         max_length: Longest history that it reads.
-        intercept: () added to every logit: 0 until the world is calibrated.
+        intercept: () added to every score: 0 until the world is calibrated.
     """
 
     intercept: Tensor
@@ -35,23 +35,27 @@ class ResponseNet(Recorded, nn.Module, ABC):
 
     @abstractmethod
     def score(self, state: Tensor, items: Tensor) -> Tensor:
-        """(B, D) states and (B, K) items → (B, K) logits, without the intercept."""
+        """(B, D) states and (B, K) items → (B, K) scores, without the intercept."""
 
     @abstractmethod
     def score_all(self, state: Tensor) -> Tensor:
-        """(B, D) states → (B, I) logits, without the intercept."""
+        """(B, D) states → (B, I) scores, without the intercept."""
 
     def state(self, history: Tensor, length: Tensor) -> Tensor:
         """(B, T) histories of `length` (B,) items → (B, D)."""
         return at_length(self.states(history[:, : int(length.max())]), length)
 
     def forward(self, history: Tensor, length: Tensor) -> Tensor:
-        """(B, T) histories of `length` (B,) items → (B, I) calibrated logits of every item."""
+        """(B, T) histories of `length` (B,) items → (B, I) calibrated scores of every item."""
         return self.score_all(self.state(history, length)) + self.intercept
 
     def of(self, history: Tensor, length: Tensor, item: Tensor) -> Tensor:
         """The entries of `forward` at `item` (B,), without the others: (B,)."""
         return self.score(self.state(history, length), item.unsqueeze(1)).squeeze(1) + self.intercept
+
+    def link(self, score: Tensor) -> Tensor:
+        """Scores → p; a net of ratings makes them ratings. Same shape."""
+        return score.sigmoid()
 
 
 class SequentialResponse(ResponseNet):

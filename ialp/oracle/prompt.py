@@ -61,7 +61,7 @@ class PromptTemplate:
     def render(self, history: Sequence[str], candidates: Sequence[str]) -> str:
         """The whole prompt, from rendered items; None gets the label after the last candidate's."""
         *labels, none = self.labels(len(candidates))
-        shown = ", ".join(one_line(text) for text in history[-self.max_history :])
+        shown = ", ".join(one_line(text) for text in history[-self.max_history :]) or "nothing yet"
         choices = [f"{label}. {one_line(text)}" for label, text in zip(labels, candidates, strict=True)]
         return f"{self._prefix}{shown}{self._middle}{' '.join(choices)} {none}. None{self._ending}"
 

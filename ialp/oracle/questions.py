@@ -28,11 +28,17 @@ class Questions:
     def from_items(
         cls, template: PromptTemplate, texts: Sequence[str], history: Tensor, length: Tensor, candidates: Tensor
     ) -> "Questions":
-        """From ids: history (B, T), right-padded, with length (B,), candidates (B, K); `texts` is the catalogue's."""
+        """From ids: history (B, T), right-padded, with length (B,), candidates (B, K); `texts` is the catalogue's.
+
+        Ids past the catalogue stand for users, and the prompt speaks of items only: they are left out.
+        """
         recent, kept = latest(history, length, template.max_history)
         return cls(
             template,
-            [[texts[item] for item in row[:count]] for row, count in zip(recent.tolist(), kept.tolist(), strict=True)],
+            [
+                [texts[item] for item in row[:count] if item < len(texts)]
+                for row, count in zip(recent.tolist(), kept.tolist(), strict=True)
+            ],
             [[texts[item] for item in row] for row in candidates.tolist()],
         )
 

@@ -14,7 +14,8 @@ from ialp.envs import ExitRule, World
 from ialp.envs.calibration import Calibration
 from ialp.experiment.evaluate import evaluate
 from ialp.nets.response import SequentialResponse
-from ialp.phases.reward_model import RewardModel, announce, binary_loss, warn_of_popularity
+from ialp.phases.objectives import announce, binary_loss
+from ialp.phases.reward_model import RewardModel, warn_of_popularity
 from ialp.schemes import Scratch
 
 from . import conftest
