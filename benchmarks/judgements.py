@@ -11,6 +11,8 @@ START = time.perf_counter()  # before the imports, which are part of what a user
 
 import argparse
 import os
+import resource
+import sys
 import tempfile
 from pathlib import Path
 
@@ -53,6 +55,8 @@ def main() -> None:
     rate, rate_after_start = oracle.asked / (end - START), oracle.asked / (end - ready)
     print(f"  per second         {rate:8.1f}   without the start: {rate_after_start:.1f}")
     print(f"  cores in use       {time.process_time() / (end - START):8.2f}   of {arguments.threads} threads")
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss: bytes there, KiB elsewhere
+    print(f"  peak memory, MiB   {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit:8.0f}")
 
 
 def draw_questions(log: Log, template: PromptTemplate, count: int) -> list[tuple[Tensor, Tensor, Tensor]]:
