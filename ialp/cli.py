@@ -18,6 +18,7 @@ TRAINER_VERBS = {
 }
 OTHER_VERBS = {
     "evaluate": "play a finished policy in any world, episode by episode",
+    "world": "describe simulated users: references, exits, calibration",
     "runs": "list, compare or remove runs",
     "init": "lay down configs, a callback to copy and a data folder",
 }
@@ -68,6 +69,10 @@ def run(arguments: list[str]) -> int:
         from ialp.experiment.runs import run_runs_verb
 
         return run_runs_verb(rest)
+    if verb == "world":
+        from ialp.experiment.world import run_world_verb
+
+        return run_world_verb(rest)
     if verb in OTHER_VERBS:
         return run_function(verb, rest)
     near = get_close_matches(verb, [*TRAINER_VERBS, *OTHER_VERBS], n=1)

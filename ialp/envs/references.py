@@ -26,13 +26,17 @@ def references(env: BatchEnv, log: Log, seed: int = 0) -> dict[str, Figures]:
         log: Its training part gives the popularity, its catalogue the texts.
         seed: Of the random policy.
     """
-    policies = {
+    return {name: figures(run_episodes(policy, env)) for name, policy in reference_policies(env, log, seed).items()}
+
+
+def reference_policies(env: BatchEnv, log: Log, seed: int = 0) -> dict[str, Choose]:
+    """The policies that `references` plays, by name."""
+    return {
         "random": uniformly_random(env.num_items, seed),
         "popularity": most_popular(log.train.popularity(env.num_items)),
         "text_similarity": textually_similar(log.neighbours(env.horizon)),
         "greedy": one_step_greedy(env.response, env.exit_rules),
     }
-    return {name: figures(run_episodes(policy, env)) for name, policy in policies.items()}
 
 
 def figures(episodes: Episodes) -> Figures:

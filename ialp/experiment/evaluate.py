@@ -42,7 +42,8 @@ def evaluate(
     Raises:
         UserError: No such run or world, or policy and world of different catalogues.
     """
-    source, place = RunData(_folder(run)), RunData(_folder(world) if world else _own_world(Path(run)))
+    source = RunData(_folder(run))
+    place = RunData(_folder(world)) if world else _own_world(source.folder)
     if users < 2:
         raise UserError(f"--users is {users}: an interval needs at least 2 episodes")
     log = load_log(place.config)
@@ -105,12 +106,11 @@ def _folder(path: str) -> Path:
     return Path(path)
 
 
-def _own_world(run: Path) -> Path:
-    """The reward run that this run, or one it was built on, was measured in."""
-    for ancestor in reversed(RunData(run).lineage):
-        if (ancestor.folder / "world").is_dir():
-            return ancestor.folder
-    raise UserError(f"{run}: this run was not built on a reward run; name one with --world runs/…_reward/…")
+def _own_world(run: Path) -> RunData:
+    found = RunData(run).world
+    if found is None:
+        raise UserError(f"{run}: this run was not built on a reward run; name one with --world runs/…_reward/…")
+    return found
 
 
 def _file_name(world: RunData, sampled: bool) -> str:

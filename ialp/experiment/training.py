@@ -41,11 +41,17 @@ def run_trainer_verb(verb: str, arguments: list[str]) -> int:
     Raises:
         UserError: What the user can mend.
     """
+    command_line(IALPCLI, verb, arguments)
+    return 0
+
+
+def command_line(kind: "type[IALPCLI]", verb: str, arguments: list[str]) -> "IALPCLI":
+    """Our CLI, or a subclass, with these arguments; what it is made for is done when this returns."""
     quiet()
     class_paths()  # imports every class, so that its short name is known
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
     try:
-        IALPCLI(
+        return kind(
             LightningModule,
             LightningDataModule,
             subclass_mode_model=True,
@@ -58,7 +64,6 @@ def run_trainer_verb(verb: str, arguments: list[str]) -> int:
         )
     except MisconfigurationException as error:  # how Lightning says what a module or config lacks
         raise UserError(str(error).splitlines()[0]) from error
-    return 0
 
 
 class IALPCLI(LightningCLI):
@@ -93,17 +98,21 @@ class IALPCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Plan the run, name the data, build what is missing, and parse with the inputs' folders."""
         verb, *arguments = args
-        self.verb, self._parsed = verb, {}
-        with held_back():
-            self.stage = plan(self._plain, self._keys(), arguments)
-            announce(data_line(self.stage))
-        self.config = Namespace({"subcommand": verb, verb: self._parse(self.stage.arguments)})
+        self.name_run(verb, arguments)
         if verb == "fit" and self.stage.finished:
             self._report("already finished")
             raise SystemExit(0)
         if verb != "fit" and not (self.stage.finished or self.config[verb].ckpt_path):
             raise UserError(f"{self.stage.name} is not finished: `ialp fit` it first, or give --ckpt_path")
         build_missing(self.stage, self.config[verb].missing)
+
+    def name_run(self, verb: str, arguments: list[str]) -> None:
+        """Plan the run and name its data."""
+        self.verb, self._parsed = verb, {}
+        with held_back():
+            self.stage = plan(self._plain, self._keys(), arguments)
+            announce(data_line(self.stage))
+        self.config = Namespace({"subcommand": verb, verb: self._parse(self.stage.arguments)})
 
     def instantiate_classes(self) -> None:
         """Instantiate; what a constructor says to the user comes out from under the parser's own errors."""

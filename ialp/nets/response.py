@@ -94,3 +94,17 @@ class SequentialResponse(ResponseNet):
     def score_all(self, state: Tensor) -> Tensor:
         """(B, D) → (B, I)."""
         return nn.functional.linear(state, self.vectors, self.bias)
+
+
+def followed_logits(net: ResponseNet, items: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores, without the intercept, and candidates (M, K) of the M items that something follows.
+
+    Most windows are largely padding: what nothing follows costs nothing.
+
+    Args:
+        net: Scores.
+        items: (B, T) windows, right-padded with 0.
+        candidates: (B, T, K) for the place after each of them, the true next item first, 0 where there is none.
+    """
+    followed = candidates[..., 0] > 0
+    return net.score(net.states(items)[followed], candidates[followed]), candidates[followed]

@@ -20,7 +20,7 @@ from ialp.envs import ExitRule, PatienceExit, SimilarityExit, World
 from ialp.envs.calibration import Calibration, calibrate, calibrate_exit
 from ialp.errors import UserError
 from ialp.nets.rating import RatingNet
-from ialp.nets.response import ResponseNet
+from ialp.nets.response import ResponseNet, followed_logits
 
 logger = logging.getLogger(__name__)
 
@@ -105,12 +105,6 @@ class Clicks(Objective):
         calibration = calibrate(world, first_items, self.target_reward)
         announce(calibration)
         return {"calibration": asdict(calibration)}
-
-
-def followed_logits(net: ResponseNet, items: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits and candidates (M, K) of the M items that something follows: most windows are largely padding."""
-    followed = candidates[..., 0] > 0
-    return net.score(net.states(items)[followed], candidates[followed]), candidates[followed]
 
 
 def binary_loss(logits: Tensor, candidates: Tensor) -> Tensor:

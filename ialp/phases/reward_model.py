@@ -11,13 +11,12 @@ from lightning import LightningModule
 from torch import Tensor
 
 from ialp.envs import ExitRule, World
-from ialp.envs.references import Figures, references
+from ialp.envs.health import cannot_be_told_apart
+from ialp.envs.references import references
 from ialp.nets.response import ResponseNet, SequentialResponse
 from ialp.phases.objectives import Clicks, Objective
 
 logger = logging.getLogger(__name__)
-
-POPULARITY_LIMIT = 0.45  # of greedy's return: above it fame is all there is to learn, and methods cannot be told apart
 
 
 class RewardModel(LightningModule):
@@ -92,7 +91,8 @@ class RewardModel(LightningModule):
         first_items = log.test.first_items()[: self.test_users]
         calibrated = self.objective.calibrate(self.world, log, first_items)
         measured = references(self.world.env(first_items, len(first_items), evaluation=True), log)
-        warn_of_popularity(measured)
+        for said in cannot_be_told_apart(measured):
+            logger.warning(said)
         self._results = {**self._scores(), **calibrated, "references": measured}
         if self.trainer.is_global_zero:
             folder = Path(self.trainer.default_root_dir)
@@ -117,10 +117,3 @@ class RewardModel(LightningModule):
     def results(self) -> dict[str, Any]:
         """Scores of the net, its calibration and the reference policies' figures."""
         return self._results
-
-
-def warn_of_popularity(measured: dict[str, Figures]) -> None:
-    """Warns where showing what is popular comes close to one-step greedy."""
-    share = measured["popularity"]["return"] / measured["greedy"]["return"]
-    if share > POPULARITY_LIMIT:
-        logger.warning("the popularity policy gets %.0f %% of greedy's return: taste hardly counts here", 100 * share)

@@ -74,6 +74,11 @@ class RunData:
             found.update((ancestor.folder, ancestor) for ancestor in run.lineage)
         return [*found.values(), self]
 
+    @property
+    def world(self) -> "RunData | None":
+        """The reward run whose users this run was measured on: itself, or the latest that it was built on."""
+        return next((run for run in reversed(self.lineage) if (run.folder / "world").is_dir()), None)
+
     def evaluation(self) -> pl.DataFrame:
         """Rows of evaluation.csv: policy, epoch, environment_steps, return, length, average_reward and sampled_…
 

@@ -15,7 +15,7 @@ from ialp.envs.calibration import Calibration
 from ialp.experiment.evaluate import evaluate
 from ialp.nets.response import SequentialResponse
 from ialp.phases.objectives import announce, binary_loss
-from ialp.phases.reward_model import RewardModel, warn_of_popularity
+from ialp.phases.reward_model import RewardModel
 from ialp.schemes import Scratch
 
 from . import conftest
@@ -139,11 +139,3 @@ def test_calibration_is_printed_and_a_bad_one_warned_of(capsys, caplog):
         in capsys.readouterr().out
     )
     assert "length 8.00) is outside" in caplog.text
-
-
-@pytest.mark.parametrize(("popular", "warned"), [(44.0, False), (46.0, True)])
-def test_popularity_that_comes_close_to_greedy_is_warned_of(caplog, popular, warned):
-    measured = {"popularity": {"return": popular}, "greedy": {"return": 100.0}}
-    with caplog.at_level(logging.WARNING):
-        warn_of_popularity(measured)
-    assert ("popularity policy gets" in caplog.text) == warned
