@@ -1,5 +1,6 @@
 """The tables and the picture of a world."""
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def data(run_folder) -> WorldData:
 
 
 def printed(data: WorldData) -> str:
-    console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=120, record=True, file=StringIO())
     print_world(data, console)
     return console.export_text()
 
