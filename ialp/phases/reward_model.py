@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class RewardModel(LightningModule):
             learnt, too much of the same.
         horizon: Longest episode, in steps.
         reward_scale: Reward of a certain click, or of a rating of 1.
-        test_users: The reference policies meet so many test users at most.
+        test_users: The reference policies meet so many test users; fewer play several episodes each.
     """
 
     def __init__(
@@ -90,7 +91,8 @@ class RewardModel(LightningModule):
         log = self.trainer.datamodule.log  # type: ignore[attr-defined]
         first_items = log.test.first_items()[: self.test_users]
         calibrated = self.objective.calibrate(self.world, log, first_items)
-        measured = references(self.world.env(first_items, len(first_items), evaluation=True), log)
+        rounds = math.ceil(self.test_users / len(first_items))  # few users play several episodes each
+        measured = references(self.world.env(first_items, rounds * len(first_items), evaluation=True), log)
         for said in cannot_be_told_apart(measured):
             logger.warning(said)
         self._results = {**self._scores(), **calibrated, "references": measured}
