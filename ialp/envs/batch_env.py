@@ -1,5 +1,6 @@
 """The simulated world: B users at once, on tensors."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -50,6 +51,9 @@ class BatchEnv:
         evaluation: User u always begins with first_items[u % S]: the same test users for every method.
         first_user: Number of the first user, where several processes share the users.
 
+    Raises:
+        ValueError: Weights or a reward scale that are no numbers.
+
     Attributes:
         items: (B, horizon + 2) int64 history, right-padded with 0.
         length: (B,) items in it.
@@ -78,22 +82,31 @@ class BatchEnv:
         self.reward_scale = reward_scale
         self.evaluation = evaluation
         self.num_users = num_users
-        self.user = torch.arange(first_user, first_user + num_users, device=self.device)
-        self.episode = torch.full_like(self.user, -1)
         self.items = torch.zeros(num_users, horizon + 2, dtype=torch.int64, device=self.device)
-        self.length = torch.zeros_like(self.user)
+        self.length = torch.zeros(num_users, dtype=torch.int64, device=self.device)
         self.done = torch.ones(num_users, dtype=torch.bool, device=self.device)
-        self._beginnings = Beginnings(self.first_items, self.user, None if evaluation else seed)
+        self._check_numbers()
         for rule in self.exit_rules:
             rule.prepare(self.response)
         self._fresh = [rule.start(num_users, self.device) for rule in self.exit_rules]
         self._memory = list(self._fresh)
-        self.reset()
+        self.restart(seed, first_user)
 
     @property
     def num_items(self) -> int:
         """N, without the padding id."""
         return self.response.num_items
+
+    def restart(self, seed: int, first_user: int = 0) -> None:
+        """All users, numbered from `first_user`, begin their first episode, as in a new world of this seed."""
+        self.user = torch.arange(first_user, first_user + self.num_users, device=self.device)
+        self.episode = torch.full_like(self.user, -1)
+        self._begin_by(seed)
+        self.reset()
+
+    def _begin_by(self, seed: int) -> None:
+        self.seed = seed
+        self._beginnings = Beginnings(self.first_items, self.user, None if self.evaluation else seed)
 
     @torch.no_grad()
     def reset(self, mask: Tensor | None = None) -> None:
@@ -118,9 +131,12 @@ class BatchEnv:
         Users whose episode is over take action 0, nothing; their reward is 0 and they neither leave nor are cut again.
 
         Raises:
-            ValueError: An id out of range, an item for a user whose episode is over, or a response that is no number.
+            ValueError: An id out of range, an item for a user whose episode is over, a response that is no number, or a
+                response net that is in training mode.
         """
         self._check(actions)
+        if self.response.training:
+            raise ValueError("the response net was put into training mode, where dropout makes chance of its answers")
         # The users whose episode goes on; None, and nothing is copied, where that is everybody.
         active = (~self.done).nonzero().squeeze(1) if self.done.any() else None
         items, length, action = (_rows(each, active) for each in (self.items, self.length, actions))
@@ -146,6 +162,13 @@ class BatchEnv:
             left, cut = (left, cut | leaves) if rule.truncates else (left | leaves, cut)
         return left, cut
 
+    def _check_numbers(self) -> None:
+        for name, value in self.response.state_dict().items():
+            if not value.isfinite().all():
+                raise ValueError(f"the response net's {name} holds NaN or infinity: train it again")
+        if not math.isfinite(self.reward_scale):
+            raise ValueError(f"reward_scale is {self.reward_scale}: it must be a finite number")
+
     def _check(self, actions: Tensor) -> None:
         if actions.shape != self.user.shape or actions.is_floating_point():
             raise ValueError(
@@ -165,7 +188,7 @@ class BatchEnv:
     def state_dict(self) -> dict[str, Any]:
         """All that the next steps depend on, beside the constructor's arguments."""
         state = {name: getattr(self, name).clone() for name in ("items", "length", "user", "episode", "done")}
-        return {**state, "memory": [memory.clone() for memory in self._memory]}
+        return {**state, "memory": [memory.clone() for memory in self._memory], "seed": self.seed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was taken.
@@ -180,7 +203,7 @@ class BatchEnv:
             )
         for name in ("items", "length", "user", "episode", "done"):
             setattr(self, name, state[name].to(self.device).clone())
-        self._beginnings.user = self.user
+        self._begin_by(state.get("seed", self.seed))
         self._memory = [memory.to(self.device).clone() for memory in state["memory"]]
 
 

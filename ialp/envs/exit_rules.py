@@ -107,12 +107,15 @@ class SimilarityExit(ExitRule):
 
         Raises:
             UserError: The answers depend on the history, so that there is no one table of ratings.
+            ValueError: A predicted rating is no number.
         """
         if not isinstance(response, RatingNet):
             raise UserError(
                 f"SimilarityExit compares items by predicted ratings, and {type(response).__name__} has none"
             )
         columns = response.table().T.double()
+        if columns.isnan().any():
+            raise ValueError("a predicted rating is NaN: the rating net is broken, train it again")
         distance = torch.cdist(columns, columns, compute_mode="donot_use_mm_for_euclid_dist")
         self.near = distance < self.threshold
         self.near[0] = self.near[:, 0] = False

@@ -1,0 +1,53 @@
+"""Opens the world of a finished reward run, and the log it was trained on."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ialp.envs.world import World
+from ialp.errors import UserError
+
+if TYPE_CHECKING:
+    from ialp.data.log_source import Log
+
+
+def open_world(name: str | None, run: str | None = None, runs_dir: str = "runs") -> "tuple[World, Log]":
+    """The world of a reward run, and the log it was trained on.
+
+    Args:
+        name: Of the data; without `run`, the newest finished run of configs/NAME_reward.yaml is meant.
+        run: Folder of a finished reward run.
+        runs_dir: Where runs are looked for.
+
+    Raises:
+        UserError: No such run, or one without a log.
+    """
+    from ialp.experiment.stages import load_log
+    from ialp.report.runs_data import RunData
+
+    place = RunData(newest(name, runs_dir) if run is None else Path(run))
+    if not place.folder.is_dir():
+        raise UserError(f"{run}: no such run folder; `ialp runs list` shows what there is")
+    log = load_log(place.config)
+    if log is None:
+        raise UserError(f"{place.folder}: config.yaml names no data.init_args.log; name a finished reward run")
+    return World.load(place.folder, log.catalogue.fingerprint), log
+
+
+def newest(name: str | None, runs_dir: str) -> Path:
+    """The folder of the reward run of that name which was finished last.
+
+    Raises:
+        UserError: There is none, or no name.
+    """
+    from ialp.experiment.runs import DONE, read_done
+
+    if name is None:
+        raise UserError("no run is named: say run=runs/…_reward/…, the folder of a finished reward run")
+    folders = sorted(path.parent for path in Path(runs_dir).glob(f"{name}_reward/*/{DONE}"))
+    finished = {folder: str((read_done(folder) or {}).get("finished")) for folder in folders}
+    if not finished:
+        raise UserError(
+            f"no finished run in {runs_dir}/{name}_reward: run `ialp fit --config configs/{name}_reward.yaml`, "
+            "or name another with run=…"
+        )
+    return max(finished, key=lambda folder: finished[folder])
