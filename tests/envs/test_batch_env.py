@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from ialp.envs import BatchEnv, ExitRule
+from ialp.envs import BatchEnv, ExitRule, PatienceExit
+from ialp.nets.response import SequentialResponse
 
 FIRST = torch.tensor([3, 5, 7, 11, 13])
 
@@ -52,7 +53,7 @@ def test_who_leaves_in_the_last_step_is_terminated_not_truncated(fixed):
 def test_users_at_once_behave_as_each_alone(net, evaluation):
     settings = {"seed": 3, "evaluation": evaluation}
     for number in (1, 7):
-        few, many = BatchEnv(net, FIRST, number, **settings), BatchEnv(net, FIRST, 50, **settings)
+        few, many = BatchEnv(net, FIRST, number, **settings), BatchEnv(net, FIRST, 256, **settings)
         for t in range(60):
             assert torch.equal(few.items, many.items[:number]) and torch.equal(few.length, many.length[:number])
             ours, theirs = few.step(actions(few, t)), many.step(actions(many, t))
@@ -62,6 +63,22 @@ def test_users_at_once_behave_as_each_alone(net, evaluation):
             few.reset(ours.done)
             many.reset(theirs.done)
         assert few.episode.min() > 2
+
+
+@torch.no_grad()
+def test_a_response_does_not_depend_on_who_stands_beside(net):
+    net.eval()
+    length = torch.tensor([1, 2, 5, 12, 20])
+    history = torch.randint(1, 31, (5, 20), generator=torch.Generator().manual_seed(0))
+    history = history * (torch.arange(20) < length.unsqueeze(1))
+    item = torch.tensor([4, 9, 16, 25, 30])
+    together = net.link(net.of(history, length, item))
+    for order in (torch.tensor([4, 2, 0, 3, 1]), torch.tensor([1, 1, 4, 1])):
+        assert torch.allclose(net.link(net.of(history[order], length[order], item[order])), together[order], atol=1e-6)
+    for user in range(5):
+        alone = net.of(history[user : user + 1, : length[user]], length[user : user + 1], item[user : user + 1])
+        assert torch.allclose(net.link(alone), together[user : user + 1], atol=1e-6)
+    assert together.std() > 0.05  # these users do differ
 
 
 def test_users_shared_by_two_processes_are_the_same_users(net):
@@ -99,6 +116,37 @@ def test_reset_leaves_the_others_untouched(net):
     assert torch.equal(env.items, after["items"])
 
 
+def test_a_user_who_begins_anew_remembers_nothing_while_others_go_on(net):
+    # Patient users, so that nobody leaves, all of whose episodes begin with the same item.
+    rules = [PatienceExit(start=1000.0)]
+    env, fresh = BatchEnv(net, FIRST[:1], 3, rules), BatchEnv(net, FIRST[:1], 1, rules)
+    for t in range(10):
+        env.step(actions(env, t))
+    env.reset(torch.tensor([False, True, False]))
+    for t in range(8):
+        chosen = actions(env, t)
+        answered, alone = env.step(chosen), fresh.step(chosen[1:2])
+        assert torch.allclose(answered.reward[1:2], alone.reward, atol=1e-6)
+        assert torch.equal(env.items[1:2], fresh.items)
+        for ours, theirs in zip(env.state_dict()["memory"], fresh.state_dict()["memory"], strict=True):
+            assert torch.allclose(ours[1:2], theirs, atol=1e-4)
+    assert env.length.tolist() == [19, 9, 19]
+
+
+def test_a_world_begun_anew_by_seed_is_a_new_world_of_that_seed(net):
+    env, new = BatchEnv(net, FIRST, 50, seed=1), BatchEnv(net, FIRST, 50, seed=2, first_user=7)
+    for t in range(4):
+        env.step(actions(env, t))
+        env.reset(env.done)
+    env.restart(2, first_user=7)
+    for t in range(40):
+        assert torch.equal(env.items, new.items) and torch.equal(env.episode, new.episode)
+        ours, theirs = env.step(actions(env, t)), new.step(actions(new, t))
+        assert torch.equal(ours.reward, theirs.reward)
+        env.reset(ours.done)
+        new.reset(theirs.done)
+
+
 def test_what_was_handed_out_does_not_change_later(net):
     env = BatchEnv(net, FIRST, 4)
     items, copy = env.items, env.items.clone()
@@ -133,7 +181,9 @@ def test_a_saved_world_continues_as_if_never_left(net):
 
     play(env, 0, 8)
     saved = env.state_dict()
+    assert saved["length"].max() > 1  # in the middle of episodes
     expected = play(env, 8, 40)
+    other.restart(99, first_user=5)  # what it was before does not matter
     other.load_state_dict(saved)
     assert torch.equal(torch.stack(play(other, 8, 40)), torch.stack(expected))
     assert torch.equal(env.items, other.items) and torch.equal(env.episode, other.episode)
@@ -175,6 +225,19 @@ def test_nan_is_refused(net):
         env.step(torch.tensor([1, 4]))
 
 
+@pytest.mark.parametrize("name", ["bias", "encoder.item_embedding.weight", "intercept"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_no_numbers_are_refused_before_anybody_comes(net, name, value):
+    net.state_dict()[name].view(-1)[-1] = value
+    with pytest.raises(ValueError, match=f"response net's {name} holds NaN or infinity"):
+        BatchEnv(net, FIRST, 2)
+
+
+def test_a_reward_scale_that_is_no_number_is_refused(net):
+    with pytest.raises(ValueError, match="reward_scale is nan"):
+        BatchEnv(net, FIRST, 2, reward_scale=float("nan"))
+
+
 def test_repeats_are_legal_and_a_rule_of_ones_own_is_asked(fixed):
     class LeavesOnRepeat(ExitRule):
         def start(self, num_users, device):
@@ -187,7 +250,16 @@ def test_repeats_are_legal_and_a_rule_of_ones_own_is_asked(fixed):
     assert env.step(torch.tensor([1, 2])).terminated.tolist() == [True, False]
 
 
-def test_the_net_is_asked_in_eval_mode_and_without_gradient(net):
+def test_dropout_is_off_and_nothing_has_a_gradient():
+    torch.manual_seed(0)
+    net = SequentialResponse(30, dim=8, dropout=0.9).train()
+    answers = []
+    for _ in range(2):
+        env = BatchEnv(net, FIRST, 2)
+        assert not net.training
+        answers.append(env.step(torch.tensor([1, 2])).reward)
+    assert torch.equal(*answers) and not answers[0].requires_grad and answers[0].grad_fn is None
+    assert all(memory.grad_fn is None for memory in env.state_dict()["memory"])
     net.train()
-    env = BatchEnv(net, FIRST, 2)
-    assert not net.training and not env.step(torch.tensor([1, 2])).reward.requires_grad
+    with pytest.raises(ValueError, match="training mode"):
+        env.step(torch.tensor([1, 2]))

@@ -42,28 +42,19 @@ def play(world: BatchEnv, *actions: int) -> int | None:
     return None
 
 
-@pytest.mark.parametrize("turn", range(1, 9))
-def test_a_repeat_ends_the_episode_up_to_seven_turns_later_and_not_after(turn):
-    # Item 1 at turn 0, then items at least 3 apart from it and from each other, then item 1 again. The window holds the
-    # seven latest recommendations, so that of turn 8 those of turns 1 to 7.
-    others = [4, 7, 10, 13, 16, 19, 4]  # 4 comes again only seven turns after it came: outside no window, see below
-    between = others[: turn - 1]
-    if turn == 8:
-        assert play(env(), 1, *between) == 7  # the seventh of them repeats the first within the window
-        assert play(env(window=5), 1, *between[:6], 1) is None
-        return
-    assert play(env(), 1, *between, 1) == turn
+@pytest.mark.parametrize("again", [1, 2])
+@pytest.mark.parametrize("turn", range(9))
+def test_the_window_by_hand(turn, again):
+    # Turn 0 recommends item 1, this turn item 1 again or item 2, its only neighbour within 0.2; what lies between is
+    # near nothing. The window holds the seven latest recommendations: at turn 7 those of turns 0 to 6, at turn 8 no
+    # longer turn 0. At turn 0 itself nothing was recommended yet.
+    before = [1, 4, 6, 8, 10, 12, 14, 16][:turn]
+    assert play(env(threshold=0.2), *before, again) == (turn if 1 <= turn <= 7 else None)
 
 
 @pytest.mark.parametrize(("window", "leaves"), [(1, False), (2, False), (3, True), (7, True)])
 def test_the_window_counts_recommendations(window, leaves):
     assert play(env(window=window), 1, 10, 19, 1) == (3 if leaves else None)
-
-
-def test_eight_turns_later_a_repeat_is_outside_the_window():
-    wide = env(threshold=0.1)  # only a repeat is too near
-    assert play(wide, 1, 2, 3, 4, 5, 6, 7, 8, 1) is None
-    assert play(env(threshold=0.1), 1, 2, 3, 4, 5, 6, 7, 1) == 7
 
 
 def test_near_is_closer_than_the_threshold_not_as_close():
@@ -117,6 +108,35 @@ def test_a_saved_world_remembers_what_was_recommended():
     play(world, 1, 2, 3)
     resumed.load_state_dict(world.state_dict())
     assert play(resumed, 2) == 0 and play(world, 4) is None
+
+
+def test_a_saved_world_continues_as_if_never_left():
+    world = env(users=3, threshold=0.2)
+    generator = torch.Generator().manual_seed(1)
+    actions = torch.randint(1, 21, (40, 3), generator=generator)
+
+    def go_on(world: BatchEnv, start: int, stop: int) -> list[list[bool]]:
+        left = []
+        for t in range(start, stop):
+            feedback = world.step(actions[t])
+            world.reset(feedback.done)
+            left.append(feedback.terminated.tolist())
+        return left
+
+    go_on(world, 0, 10)
+    resumed = env(users=3, threshold=0.2)
+    resumed.load_state_dict(world.state_dict())
+    expected = go_on(world, 10, 40)
+    assert go_on(resumed, 10, 40) == expected and any(map(any, expected))
+
+
+def test_a_rating_that_is_no_number_is_refused():
+    class Broken(Line):
+        def rate(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
+            return torch.where(item == 5, torch.nan, super().rate(user, item))
+
+    with pytest.raises(ValueError, match="a predicted rating is NaN"):
+        BatchEnv(Broken(), USERS, 1, [SimilarityExit()])
 
 
 def test_users_who_click_have_no_table_of_ratings(net):
