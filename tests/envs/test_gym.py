@@ -1,5 +1,6 @@
 import importlib
 import json
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -208,10 +209,11 @@ class TestManyUsers:
         envs = UserVectorEnv(*world, num_envs=len(first), autoreset_mode="SameStep", test=True)
         _, info = envs.reset()
         returns, lengths, present = np.zeros(len(first)), np.zeros(len(first)), np.ones(len(first), dtype=bool)
-        while present.any():
+        for _ in range(world[0].horizon):
             _, reward, terminated, truncated, info = envs.step(info["action_mask"].argmax(1))
             returns, lengths = returns + reward * present, lengths + present
             present &= ~(terminated | truncated)
+        assert not present.any()
 
         def first_allowed(items, length, user):
             shown = torch.zeros(len(items), world[0].response.num_items + 50, dtype=torch.bool).scatter_(1, items, True)
@@ -222,13 +224,17 @@ class TestManyUsers:
         assert np.allclose(played.returns, returns, atol=1e-4) and np.array_equal(played.lengths, lengths)
         assert figures(played)["length"] == pytest.approx(lengths.mean())
 
-    def test_what_was_handed_out_does_not_change_later(self, world):
-        envs = UserVectorEnv(*world, num_envs=4)
-        seen, info = envs.reset(seed=0)
+    def test_what_was_handed_out_belongs_to_whom_it_was_given(self, world):
+        envs, others = (UserVectorEnv(*world, num_envs=4, autoreset_mode="SameStep") for _ in range(2))
+        (seen, info), _ = envs.reset(seed=0), others.reset(seed=0)
         kept = {name: value.copy() for name, value in {**seen, **info}.items()}
         for _ in range(8):
-            _, _, _, _, later = envs.step(info["action_mask"].argmax(1))
-            later["action_mask"][:] = 0  # nor does the world change with what the user does to it
+            actions = others.users.mask().argmax(1)
+            later, *ours, info_later = envs.step(actions)
+            expected, *theirs, _ = others.step(actions)
+            assert data_equivalence(later, expected) and data_equivalence(ours, theirs)
+            for value in (*later.values(), *ours, info_later["action_mask"]):
+                value[:] = 1
         assert data_equivalence({**seen, **info}, kept)
 
 
@@ -366,3 +372,13 @@ class TestStableBaselines:
         stored = model.replay_buffer.observations["history"]
         assert stored.shape[1:] == (1, *UserEnv(*world).observation_space["history"].shape) and stored.dtype == np.int64
         assert (model.replay_buffer.actions[:200] >= 0).all()
+
+    def test_the_examples_of_the_documentation(self, runs, monkeypatch, capsys):
+        monkeypatch.chdir(runs.parent)
+        text = Path(__file__).parents[2].joinpath("docs", "worlds.md").read_text().split("\n## Gymnasium\n")[1]
+        blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+        assert len(blocks) == 3 and "20_000" in blocks[2]
+        seen: dict = {}
+        exec("\n".join(blocks).replace("20_000", "512"), seen)
+        assert "recommendations and gave" in capsys.readouterr().out
+        assert seen["envs"].num_envs == 256 and seen["model"].num_timesteps == 512
