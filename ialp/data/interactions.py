@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +29,13 @@ class Interactions:
         """From lists of item ids, in the order of time."""
         lengths = torch.tensor([0, *map(len, sequences)])
         return cls(torch.tensor(list(chain.from_iterable(sequences)), dtype=torch.int64), lengths.cumsum(0))
+
+    @classmethod
+    def from_arrays(cls, items: np.ndarray, sequence: np.ndarray) -> "Interactions":
+        """From the items (n,) and the sequence (n,) of each; a new sequence begins where the number changes."""
+        begins = np.flatnonzero(np.diff(sequence)) + 1
+        offsets = np.concatenate([[0], begins, [len(items)]]) if len(items) else np.zeros(1)
+        return cls(torch.from_numpy(items.astype(np.int64)), torch.from_numpy(offsets.astype(np.int64)))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
