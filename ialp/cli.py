@@ -17,6 +17,7 @@ TRAINER_VERBS = {
     "predict": "predict with a run's checkpoint",
 }
 OTHER_VERBS = {
+    "data": "prepare or check a log: ialp data prepare READER, ialp data check PATH",
     "evaluate": "play a finished policy in any world, episode by episode",
     "world": "describe simulated users: references, exits, calibration",
     "runs": "list, compare or remove runs",
@@ -73,6 +74,10 @@ def run(arguments: list[str]) -> int:
         from ialp.experiment.world import run_world_verb
 
         return run_world_verb(rest)
+    if verb == "data":
+        from ialp.data.verbs import run_data_verb
+
+        return run_data_verb(rest)
     if verb in OTHER_VERBS:
         return run_function(verb, rest)
     near = get_close_matches(verb, [*TRAINER_VERBS, *OTHER_VERBS], n=1)

@@ -7,13 +7,19 @@ need the catalogue from here.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ialp.data.amazon import AmazonLog
 from ialp.data.atomic import AtomicLog
 from ialp.data.builtin_log import BuiltinLog
 from ialp.data.catalogue import Catalogue
 from ialp.data.coat import CoatLog
+from ialp.data.file_log import FileLog, RawLog
+from ialp.data.intake import Intake
 from ialp.data.interactions import Interactions
+from ialp.data.lastfm import LastfmLog
 from ialp.data.log_source import Log, LogSource
+from ialp.data.prepared import PreparedLog
 from ialp.data.rating_log import RatingLog, Ratings
+from ialp.data.table_log import TableLog
 
 if TYPE_CHECKING:
     from ialp.data.env import EnvDataModule
@@ -31,20 +37,27 @@ DATA_MODULES = {
 }
 
 __all__ = [
+    "AmazonLog",
     "AtomicLog",
     "BuiltinLog",
     "Catalogue",
     "CoatLog",
     "EnvDataModule",
+    "FileLog",
+    "Intake",
     "Interactions",
+    "LastfmLog",
     "Log",
     "LogDataModule",
     "LogSource",
     "OracleDataModule",
+    "PreparedLog",
     "PromptDataModule",
     "RatingLog",
     "Ratings",
     "RatingsDataModule",
+    "RawLog",
+    "TableLog",
 ]
 
 

@@ -15,6 +15,7 @@ from ialp.data.interactions import Interactions
 from ialp.data.log_source import Log, LogSource
 from ialp.data.table import Table
 from ialp.errors import UserError
+from ialp.recorded import Recorded
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +40,9 @@ class RawLog:
     @property
     def counts(self) -> dict[str, float]:
         """The row of the paper's Table 2, mean length of a sequence and density (share of all pairs that occur)."""
-        pairs = self.interactions.select(pl.struct("sequence", "item").n_unique()).item()
         sequences, interactions = self.interactions["sequence"].n_unique(), self.interactions.height
+        pair = pl.col("sequence").cast(pl.UInt64) * (self.items.height + 1) + pl.col("item")
+        pairs = self.interactions.select(pair.n_unique()).item()
         return {
             "items": self.items.height,
             "sequences": sequences,
@@ -50,7 +52,7 @@ class RawLog:
         }
 
 
-class FileLog(LogSource):
+class FileLog(Recorded, LogSource):
     """A log that is read from files. A subclass writes `read`, and sets what is listed here from its arguments.
 
     Attributes:

@@ -27,7 +27,7 @@ class TableLog(FileLog):
     Args:
         root: Folder that holds the files.
         interactions: File of interactions in it.
-        items: File of items in it; null where the text stands in the interactions' rows, and an item's first row counts.
+        items: File of items in it; null where the text stands beside the interactions (an item's first row counts).
         attributes: Columns that make an item's text, in this order.
         user: Column that makes the sequences.
         item: Column of the item's id, in both files.
