@@ -1,7 +1,7 @@
 """What it takes to prepare 10 million interactions: seconds and peak memory of `ialp data prepare`, as a user calls it.
 
-The log is drawn from a seed: users and items by Zipf laws, one event per line, in the order of time over all users, as
-a shop's log has it. See README.md beside this file.
+The log is drawn from a seed: some users and items more often than others, one event per line, in the order of time over
+all users, as a shop's log has it. See README.md beside this file.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,16 +46,14 @@ def main() -> None:
     print(f"  written            {written / 1e6:8.1f}   MB")
 
 
-def draw(arguments: argparse.Namespace) -> "list[pl.DataFrame]":
+def draw(arguments: argparse.Namespace) -> Iterator[pl.DataFrame]:
     """Pieces of user, item and seconds."""
     rng = np.random.default_rng(0)
-    pieces = []
     for start in range(0, arguments.n, PIECE):
         count = min(PIECE, arguments.n - start)
         user = (arguments.users * rng.random(count) ** 1.5).astype(np.int64)
         item = (arguments.items * rng.random(count) ** 2).astype(np.int64)
-        pieces.append(pl.DataFrame({"user": user, "item": item, "time": 1_500_000_000 + start + np.arange(count)}))
-    return pieces
+        yield pl.DataFrame({"user": user, "item": item, "time": 1_500_000_000 + start + np.arange(count)})
 
 
 def write_table(root: Path, arguments: argparse.Namespace) -> None:
@@ -63,7 +62,7 @@ def write_table(root: Path, arguments: argparse.Namespace) -> None:
     with (root / "interactions.csv").open("wb") as file:
         file.write(b"user_id,item_id,timestamp\n")
         for piece in draw(arguments):
-            ids = "user-" + pl.col("user").cast(pl.String), "item-" + pl.col("item").cast(pl.String)
+            ids = (pl.format(f"{name}-{{}}", name).alias(name) for name in ("user", "item"))
             piece.select(*ids, "time").write_csv(file, include_header=False)
     item = pl.int_range(arguments.items, eager=True).cast(pl.String)
     items = pl.DataFrame({"item_id": "item-" + item, "title": "Thing number " + item})
@@ -80,8 +79,7 @@ def write_lastfm(root: Path, arguments: argparse.Namespace) -> None:
             texts = ("Artist " + (item // 9).cast(pl.String), "Album " + (item // 4).cast(pl.String),
                      "Track, number " + item.cast(pl.String))  # fmt: skip
             columns = (text.alias(str(i)) for i, text in enumerate(texts))
-            # 20,000 listeners at a time, so that there are sessions.
-            user = pl.col("user") % 2_000
+            user = pl.col("user") % 2_000  # few enough for sessions
             piece.select(user, "time", *columns).write_csv(file, include_header=False, quote_style="necessary")
 
 

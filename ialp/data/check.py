@@ -67,13 +67,13 @@ def check_atomic(root: Path, name: str, intake: Intake) -> Counts | None:
 
 def check_coat(folder: Path, intake: Intake) -> Counts | None:
     """Every one of Coat's files."""
-    users = attempt(intake, lambda: read_features(folder, "user"))
-    coats = attempt(intake, lambda: read_features(folder, "item"))
+    users = attempt(intake, lambda: read_features(folder, "user", intake))
+    coats = attempt(intake, lambda: read_features(folder, "item", intake))
     if users is None or coats is None:
         return None
     shape = len(users[1]), len(coats[1])
     parts = [
-        attempt(intake, lambda name=name: read_ratings(folder / name, *shape))  # type: ignore[misc]
+        attempt(intake, lambda name=name: read_ratings(folder / name, *shape, intake))  # type: ignore[misc]
         for name in ("train.ascii", "test.ascii")
     ]
     if parts[0] is None or parts[1] is None:

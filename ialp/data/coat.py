@@ -1,5 +1,7 @@
 """Coat: 290 users, 300 coats, ratings from 1 to 5 (Schnabel et al., 2016), in its original layout."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +9,16 @@ import torch
 from torch import Tensor
 
 from ialp.data.catalogue import Catalogue
+from ialp.data.intake import LINE, Intake, shorten
 from ialp.data.interactions import Interactions
+from ialp.data.lines import read_blocks, split_lines
 from ialp.data.log_source import Log, LogSource
 from ialp.data.rating_log import RatingLog, Ratings
 from ialp.errors import UserError
 
 FEATURES = "user_item_features"
 HIGHEST = 5
+NEGATIVE = re.compile(r"-\d+")
 
 
 class CoatLog(LogSource):
@@ -62,10 +67,11 @@ class CoatLog(LogSource):
             UserError: A file is missing or cannot be used; the text names file and line.
         """
         folder = self._folder()
-        user_features = read_features(folder, "user")[1]
-        names, item_features = read_features(folder, "item")
+        intake = Intake()
+        user_features = read_features(folder, "user", intake)[1]
+        names, item_features = read_features(folder, "item", intake)
         shape = len(user_features), len(item_features)
-        rated = read_ratings(folder / "train.ascii", *shape)
+        rated = read_ratings(folder / "train.ascii", *shape, intake)
         catalogue = Catalogue(
             [str(coat) for coat in range(shape[1])],
             {name: describe(folder, names, item_features, name) for name in self.attributes},
@@ -84,7 +90,7 @@ class CoatLog(LogSource):
             user_features=user_features,
             item_features=torch.cat([torch.zeros(1, item_features.shape[1]), item_features]),
             rated=rated,
-            rated_at_random=read_ratings(folder / "test.ascii", *shape),
+            rated_at_random=read_ratings(folder / "test.ascii", *shape, intake),
         )
 
     def _folder(self) -> Path:
@@ -99,57 +105,63 @@ class CoatLog(LogSource):
         raise UserError(f"no train.ascii at {Path(self.root) / 'coat'} or {self.root}: check data_root")
 
 
-def read_matrix(path: Path, columns: int | None = None, rows: int | None = None) -> np.ndarray:
-    """(rows, columns) int64 of a file of whole numbers, one row per line, separated by white space.
+def read_matrix(
+    path: Path, intake: Intake, highest: int, meaning: str, columns: int | None = None, rows: int | None = None
+) -> np.ndarray:
+    """(rows, columns) int64 of a file of whole numbers from 0 to `highest`, one row per line, separated by white space.
 
     Raises:
-        UserError: The file is missing or empty, a cell is no whole number, or a row or the file has another length.
+        UserError: The file is missing or empty, a cell is no such number, or a row or the file has another length.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}: Coat has it; check the folder") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file: take Coat's original one") from None
     table: list[list[int]] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            table.append([int(cell) for cell in line.split()])
-        except ValueError as error:
-            raise UserError(f"{path}:{number}: {error}: every cell is a whole number") from None
-        if len(table[-1]) != (columns or len(table[0])):
-            raise UserError(f"{path}:{number}: {len(table[-1])} columns where {columns or len(table[0])} belong")
+    problems: list[str] = []
+    for number, line in _lines(path, intake):
+        cells = line.split()
+        columns = columns or len(cells)
+        wrong = [(at, cell) for at, cell in enumerate(cells, start=1) if not (cell.isascii() and cell.isdigit())]
+        if wrong and not NEGATIVE.fullmatch(wrong[0][1]):
+            at, cell = wrong[0]
+            problems.append(f'{path}:{number}: "{shorten(cell)}" in column {at}: every cell is a whole number')
+        elif len(cells) != columns:
+            problems.append(f"{path}:{number}: {len(cells)} columns where {columns} belong")
+        elif beyond := wrong or [
+            (at, cell) for at, cell in enumerate(cells, 1) if len(cell) > 9 or int(cell) > highest
+        ]:
+            problems.append(f"{path}:{number}: {shorten(beyond[0][1])} in column {beyond[0][0]}: {meaning}")
+        table.append([] if problems else [int(cell) for cell in cells])
     if not table or (rows is not None and len(table) != rows):
-        raise UserError(
-            f"{path}: {len(table)} rows{f' where {rows} belong' if rows else ''}: take Coat's original file"
-        )
+        belong = f" where {rows} belong" if rows else ""
+        problems.append(f"{path}: {len(table)} rows{belong}: take Coat's original file")
+    for said in problems[:-1]:
+        intake.fail(UserError(said))
+    if problems:
+        raise UserError(problems[-1])
     return np.array(table)
 
 
-def read_features(folder: Path, kind: str) -> tuple[list[str], Tensor]:
+def _lines(path: Path, intake: Intake) -> Iterator[tuple[int, str]]:
+    """Number and text of the lines that are not blank."""
+    for number, text in read_blocks(path, intake):
+        lines = split_lines(number, text)
+        yield from zip(lines[LINE].to_list(), lines["text"].to_list(), strict=True)
+
+
+def read_features(folder: Path, kind: str, intake: Intake) -> tuple[list[str], Tensor]:
     """Names "field:value" of the columns, and (rows, columns) 0 or 1, of users or items."""
     path = folder / FEATURES / f"{kind}_features_map.txt"
-    try:
-        names = path.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}: Coat has it; check the folder") from None
-    names = [name.strip() for name in names if name.strip()]
+    names = []
+    for number, line in _lines(path, intake):
+        names.append(line.strip())
+        if ":" not in line:
+            intake.fail(UserError(f'{path}:{number}: "{shorten(line)}": a feature is written as field:value'))
     path = folder / FEATURES / f"{kind}_features.ascii"
-    table = read_matrix(path, len(names))
-    if (wrong := np.argwhere((table != 0) & (table != 1))).size:
-        row, column = wrong[0]
-        raise UserError(f"{path}:{row + 1}: {table[row, column]} in column {column + 1}: a feature is 0 or 1")
+    table = read_matrix(path, intake, 1, "a feature is 0 or 1", len(names))
     return names, torch.from_numpy(table).float()
 
 
-def read_ratings(path: Path, num_users: int, num_items: int) -> Ratings:
+def read_ratings(path: Path, num_users: int, num_items: int, intake: Intake) -> Ratings:
     """The cells that are not 0."""
-    table = read_matrix(path, num_items, num_users)
-    if (wrong := np.argwhere((table < 0) | (table > HIGHEST))).size:
-        row, column = wrong[0]
-        raise UserError(f"{path}:{row + 1}: {table[row, column]} in column {column + 1}: a rating is 1 to {HIGHEST}")
+    table = read_matrix(path, intake, HIGHEST, f"a rating is 1 to {HIGHEST}", num_items, num_users)
     user, item = table.nonzero()
     if not len(user):
         raise UserError(f"{path}: no rating at all")
