@@ -76,8 +76,11 @@ def write_lastfm(root: Path, arguments: argparse.Namespace) -> None:
         file.write(b"user,uts,artist,album,track\n")
         for piece in draw(arguments):
             item = pl.col("item")
-            texts = ("Artist " + (item // 9).cast(pl.String), "Album " + (item // 4).cast(pl.String),
-                     "Track, number " + item.cast(pl.String))  # fmt: skip
+            texts = (
+                "Artist " + (item // 9).cast(pl.String),
+                "Album " + (item // 4).cast(pl.String),
+                "Track, number " + item.cast(pl.String),
+            )
             columns = (text.alias(str(i)) for i, text in enumerate(texts))
             user = pl.col("user") % 2_000  # few enough for sessions
             piece.select(user, "time", *columns).write_csv(file, include_header=False, quote_style="necessary")

@@ -185,7 +185,7 @@ def read_interactions(
         UserError: See `Table.rows`; no user or item, an unknown item, a time or rating that is none.
     """
     path, users, parts = table.path, Numbering(columns.user), []
-    wanted = columns.all if item_file else [*columns.all, *items.columns]
+    wanted = columns.all if item_file else [*columns.all, *items.columns[1:]]
     for rows in table.rows(wanted, intake):
         rows = clean_ids(path, rows, columns.user, f"no {columns.user}", intake)
         rows = clean_ids(path, rows, columns.item, f"no {columns.item}", intake)

@@ -143,8 +143,8 @@ def read_export(path: Path, tracks: Numbering, users: Numbering, intake: Intake)
         rows = rows.with_columns(_key("artist", "title").alias("key"))
         parts.append(rows.select(users.number(rows).alias("user"), tracks.number(rows).alias("item"), "timestamp"))
     plays = pl.concat(parts)
-    falling = int(plays.select((pl.col("timestamp").diff() < 0).sum()).item() or 0)
-    return plays.reverse() if 2 * falling > plays.height else plays
+    trend = plays.select(pl.col("timestamp").diff().sign().sum()).item()
+    return plays.reverse() if trend < 0 else plays
 
 
 def recognise(path: Path) -> tuple[Table, list[str]]:

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -22,6 +23,13 @@ def test_round_trip(interactions):
     assert interactions.lengths.tolist() == [5, 2, 1, 3]
     assert interactions.popularity(8).tolist() == [0, 2, 2, 3, 1, 1, 1, 1, 0]
     assert interactions.padded(3).tolist() == [[1, 2, 3], [6, 7, 0], [2, 0, 0], [3, 3, 1]]
+
+
+def test_from_arrays_is_from_sequences(interactions):
+    sequence = np.repeat([0, 1, 5, 6], [5, 2, 1, 3]).astype(np.uint32)  # any numbers, one after the other
+    items = np.concatenate(SEQUENCES).astype(np.uint32)
+    assert Interactions.from_arrays(items, sequence).fingerprint == interactions.fingerprint
+    assert len(Interactions.from_arrays(items[:0], sequence[:0])) == 0
 
 
 def test_select_keeps_the_order_asked_for(interactions):

@@ -1,0 +1,125 @@
+import json
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from ialp.cli import main
+from ialp.data import AtomicLog, FileLog, Intake, PreparedLog, RawLog, TableLog
+from ialp.data.prepared import write_prepared
+from ialp.data.reading_progress import Bar, Lines
+from ialp.errors import UserError
+from tests.broken_data import INTERACTIONS, write_good
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> FileLog:
+    (tmp_path / "source").mkdir()
+    write_good(tmp_path / "source", "table")
+    return TableLog(str(tmp_path / "source"), name="lamps", scenario="lighting")
+
+
+def test_a_prepared_log_is_the_log(source, tmp_path):
+    write_prepared(source, tmp_path / "out", Intake())
+    log, again = source.load(), PreparedLog(str(tmp_path / "out")).load()
+    assert again.fingerprint == log.fingerprint
+    assert (again.name, again.scenario, again.item_word) == ("lamps", "lighting", "product")
+    assert PreparedLog(str(tmp_path / "out"), scenario="home").load().scenario == "home"
+    with pytest.raises(UserError, match="attributes has colour: the folder has title"):
+        PreparedLog(str(tmp_path / "out"), attributes=["colour"]).load()
+
+
+def test_the_row_of_table_2_by_hand(source, tmp_path, capsys):
+    root = str(tmp_path / "source")
+    assert main(["data", "prepare", "table", "--root", root, "--out", str(tmp_path / "out")]) == 0
+    row = capsys.readouterr().out.splitlines()[1].split()
+    assert row == ["table", "3", "2", "5", "2.50", "83.333%", "title"]  # (u: 2 + v: 3) of 2 × 3 pairs
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert manifest["reader"]["init_args"]["root"] == root and manifest["ialp"]
+    assert set(manifest["sources"]) == {f"{root}/items.csv", f"{root}/interactions.csv"}
+    assert manifest["sources"][f"{root}/interactions.csv"]["bytes"] == len(INTERACTIONS)
+
+
+def test_the_same_log_gives_the_same_bytes(source, tmp_path):
+    first = write_prepared(source, tmp_path / "a", Intake())
+    assert write_prepared(source, tmp_path / "b", Intake()) == first
+
+
+class Failing(TableLog):
+    def read(self, intake: Intake) -> RawLog:
+        raw = super().read(intake)
+        return RawLog(raw.items, raw.interactions.with_columns(sequence=pl.Series([object()] * 5, dtype=pl.Object)))
+
+
+def test_nothing_is_there_unless_all_of_it_is(source, tmp_path):
+    """Writing fails after the items' table is written."""
+    write_prepared(source, tmp_path / "old", Intake())
+    before = {path: path.read_bytes() for path in (tmp_path / "old").iterdir()}
+    for place in ("new", "old"):
+        with pytest.raises(BaseException):  # noqa: B017 - whatever polars raises
+            write_prepared(Failing(source.root), tmp_path / place, Intake(), overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "source"]
+    assert {path: path.read_bytes() for path in (tmp_path / "old").iterdir()} == before
+
+
+def test_a_folder_is_replaced_only_on_demand(source, tmp_path):
+    write_prepared(source, tmp_path / "out", Intake())
+    with pytest.raises(UserError, match="a prepared folder already: say --overwrite true"):
+        write_prepared(source, tmp_path / "out", Intake())
+    (tmp_path / "source/interactions.csv").write_text(INTERACTIONS + "v,2,200,5\n")
+    assert write_prepared(source, tmp_path / "out", Intake(), overwrite=True)["counts"]["interactions"] == 6
+    assert PreparedLog(str(tmp_path / "out"), test_fraction=0.5).load()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
+    with pytest.raises(UserError, match="is no prepared folder"):
+        write_prepared(source, tmp_path / "source", Intake(), overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["data"], "the following arguments are required: prepare or check"),
+        (["data", "prepare"], "the following arguments are required: what to prepare"),
+        (["data", "mend"], 'ialp data has no "mend"'),
+        (["data", "prepare", "lastfn"], 'no reader "lastfn"; did you mean lastfm?'),
+        (["data", "prepare", "ialp.data.BuiltinLog"], "is no subclass of ialp.data.FileLog"),
+        (["data", "prepare", "table", "--rot", "x"], "no option --rot; did you mean --root?"),
+        (["data", "prepare", "table", "--root", "x"], "out"),
+        (["data", "prepare", "table", "--root", "x", "--out", "y", "--bad_rows", "keep"], "bad_rows is keep"),
+        (["data", "check", "nowhere"], "nowhere: no such file, folder or reader"),
+    ],
+)
+def test_mistaken_commands_get_one_line(arguments, said, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+def test_a_reader_of_ones_own(source, tmp_path):
+    out = str(tmp_path / "out")
+    assert main(["data", "prepare", "ialp.data.TableLog", "--root", source.root, "--out", out]) == 0
+
+
+def test_help_shows_readers_and_their_options(capsys):
+    assert main(["data", "--help"]) == 0 and "lastfm" in capsys.readouterr().out
+    assert main(["data", "prepare", "lastfm", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "--gap_minutes" in said and "A longer pause between two plays" in said and "--bad_rows" in said
+
+
+@pytest.mark.parametrize("progress", [Lines(seconds=0), Bar()], ids=["lines", "bar"])
+def test_progress_reaches_the_end_of_every_file(progress, source, capsys):
+    seen = []
+    at = progress.at
+    progress.at = lambda position: (seen.append(position), at(position))
+    source.read(Intake(progress=progress))
+    assert len(INTERACTIONS) in seen
+    assert "interactions.csv: 100 %" in capsys.readouterr().err or isinstance(progress, Bar)
+
+
+@pytest.mark.skipif("IALP_DATA" not in os.environ, reason="IALP_DATA names no folder with the published logs")
+def test_the_published_log_prepared(tmp_path):
+    log = AtomicLog("lfm", os.environ["IALP_DATA"])
+    write_prepared(log, tmp_path / "out", Intake())
+    assert PreparedLog(str(tmp_path / "out")).load().fingerprint == log.load().fingerprint
+    assert main(["data", "check", os.environ["IALP_DATA"]]) == 0
