@@ -80,16 +80,19 @@ class BatchEnv:
         self.exit_rules = [*([PatienceExit()] if exit_rules is None else exit_rules), MaxSteps(horizon)]
         self.horizon = horizon
         self.reward_scale = reward_scale
+        self._scale = torch.tensor(reward_scale, device=self.device)  # half the time of a product with a number
         self.evaluation = evaluation
         self.num_users = num_users
         self.items = torch.zeros(num_users, horizon + 2, dtype=torch.int64, device=self.device)
         self.length = torch.zeros(num_users, dtype=torch.int64, device=self.device)
         self.done = torch.ones(num_users, dtype=torch.bool, device=self.device)
         self._check_numbers()
+        self._head = (torch.arange(horizon + 2, device=self.device) == 0).long()  # 1, 0, 0, …
         for rule in self.exit_rules:
             rule.prepare(self.response)
-        self._fresh = [rule.start(num_users, self.device) for rule in self.exit_rules]
-        self._memory = list(self._fresh)
+        self._memory = [rule.start(num_users, self.device) for rule in self.exit_rules]
+        self._fresh = [(index, memory) for index, memory in enumerate(self._memory) if memory.numel()]
+        self._answered = self.response.memory(num_users, horizon + 1)
         self.restart(seed, first_user)
 
     @property
@@ -108,21 +111,18 @@ class BatchEnv:
         self.seed = seed
         self._beginnings = Beginnings(self.first_items, self.user, None if self.evaluation else seed)
 
-    @torch.no_grad()
     def reset(self, mask: Tensor | None = None) -> None:
         """The users in `mask` (B,) bool, or all, begin their next episode; the others stay untouched."""
         if mask is None:
             mask = torch.ones_like(self.done)
         self.episode = self.episode + mask
-        first = self._beginnings.of(self.episode)
-        self.items = self.items * ~mask.unsqueeze(1)
-        self.items[:, 0] += mask * first
-        self.length = torch.where(mask, 1, self.length)
-        self.done = self.done & ~mask
-        self._memory = [
-            torch.where(mask.view(-1, *[1] * (fresh.dim() - 1)), fresh, memory)
-            for fresh, memory in zip(self._fresh, self._memory, strict=True)
-        ]
+        column = mask.unsqueeze(1)
+        self.items = torch.where(column, self._beginnings.of(self.episode).unsqueeze(1) * self._head, self.items)
+        self.length = self.length.masked_fill(mask, 1)
+        self.done = self.done > mask
+        for index, fresh in self._fresh:
+            aligned = column if fresh.dim() == 2 else mask.view(-1, *[1] * (fresh.dim() - 1))
+            self._memory[index] = torch.where(aligned, fresh, self._memory[index])
 
     @torch.no_grad()
     def step(self, actions: Tensor) -> Feedback:
@@ -134,33 +134,46 @@ class BatchEnv:
             ValueError: An id out of range, an item for a user whose episode is over, a response that is no number, or a
                 response net that is in training mode.
         """
-        self._check(actions)
+        everybody = not self.done.any().item()
+        self._check(actions, everybody)
         if self.response.training:
             raise ValueError("the response net was put into training mode, where dropout makes chance of its answers")
         # The users whose episode goes on; None, and nothing is copied, where that is everybody.
-        active = (~self.done).nonzero().squeeze(1) if self.done.any() else None
-        items, length, action = (_rows(each, active) for each in (self.items, self.length, actions))
-        response = self.response.link(self.response.of(items, length, action))  # (A,)
-        if response.isnan().any():
+        active = None if everybody else (~self.done).nonzero().squeeze(1)
+        items, length, action = self.items, self.length, actions
+        if active is not None:
+            items, length, action = items[active], length[active], action[active]
+        response = self.response.answer(self._answered, items, length, action, active)  # (A,)
+        if math.isnan(response.sum().item()):
             raise ValueError("the response net answers NaN: its weights are broken, train it again")
         left, cut = self._leave(active, Step(items, length, action, response))
-        nobody = torch.zeros_like(self.done)
-        terminated, truncated = _put(nobody, active, left), _put(nobody, active, cut & ~left)
+        reward, cut = response * self._scale, cut > left
+        if active is not None:
+            reward, left, cut = (self._of_all(active, each) for each in (reward, left, cut))
+        feedback = Feedback(reward, left, cut)
         # Action 0 leaves a final state as it is.
-        self.items = self.items.clone().scatter_(1, self.length.unsqueeze(1), actions.unsqueeze(1))
-        self.length = self.length + ~self.done
-        self.done = self.done | terminated | truncated
-        reward = _put(torch.zeros_like(self.done, dtype=response.dtype), active, response)
-        return Feedback(self.reward_scale * reward, terminated, truncated)
+        self.items = self.items.scatter(1, self.length.unsqueeze(1), actions.unsqueeze(1))
+        self.length = self.length + (1 if everybody else ~self.done)
+        self.done = feedback.done if everybody else self.done | feedback.done
+        return feedback
 
     def _leave(self, active: Tensor | None, step: Step) -> tuple[Tensor, Tensor]:
         """Which of the active users leave, (A,), and which are cut, (A,), by any of the rules."""
-        left = cut = torch.zeros_like(step.action, dtype=torch.bool)
+        left: Tensor | None = None
+        cut: Tensor | None = None
         for index, rule in enumerate(self.exit_rules):
-            memory, leaves = rule.advance(_rows(self._memory[index], active), step)
-            self._memory[index] = _put(self._memory[index], active, memory)
-            left, cut = (left, cut | leaves) if rule.truncates else (left | leaves, cut)
-        return left, cut
+            memory = self._memory[index]
+            if active is None:
+                self._memory[index], leaves = rule.advance(memory, step)
+            else:
+                kept, leaves = rule.advance(memory[active], step)
+                self._memory[index] = memory.index_copy(0, active, kept)
+            if rule.truncates:
+                cut = leaves if cut is None else cut | leaves
+            else:
+                left = leaves if left is None else left | leaves
+        assert cut is not None
+        return torch.zeros_like(cut) if left is None else left, cut
 
     def _check_numbers(self) -> None:
         for name, value in self.response.state_dict().items():
@@ -169,13 +182,17 @@ class BatchEnv:
         if not math.isfinite(self.reward_scale):
             raise ValueError(f"reward_scale is {self.reward_scale}: it must be a finite number")
 
-    def _check(self, actions: Tensor) -> None:
+    def _of_all(self, active: Tensor, values: Tensor) -> Tensor:
+        """(B,) the values (A,) of the active users, 0 for the others."""
+        return values.new_zeros(self.num_users).index_copy(0, active, values)
+
+    def _check(self, actions: Tensor, everybody: bool) -> None:
         if actions.shape != self.user.shape or actions.is_floating_point():
             raise ValueError(
                 f"actions must be ({self.num_users},) item ids, got {actions.dtype} {tuple(actions.shape)}"
             )
         lowest, highest = torch.aminmax(actions)
-        if lowest >= 1 and highest <= self.num_items and not self.done.any():
+        if everybody and lowest.item() >= 1 and highest.item() <= self.num_items:
             return
         if (gone := self.done & (actions != 0)).any():
             users = self.user[gone].tolist()
@@ -188,23 +205,27 @@ class BatchEnv:
     def state_dict(self) -> dict[str, Any]:
         """All that the next steps depend on, beside the constructor's arguments."""
         state = {name: getattr(self, name).clone() for name in ("items", "length", "user", "episode", "done")}
-        return {**state, "memory": [memory.clone() for memory in self._memory], "seed": self.seed}
+        memory = [memory.clone() for memory in self._memory]
+        return {**state, "memory": memory, "answered": self._answered.clone(), "seed": self.seed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was taken.
 
         Raises:
-            ValueError: A state of another number of users, horizon or set of exit rules.
+            ValueError: A state of another number of users, horizon, set of exit rules or response net.
         """
         if state["items"].shape != self.items.shape or len(state["memory"]) != len(self._memory):
             raise ValueError(
                 f"the saved world has items {tuple(state['items'].shape)} and {len(state['memory'])} exit rules, "
                 f"this one {tuple(self.items.shape)} and {len(self._memory)}: resume with the same users and horizon"
             )
+        if state["answered"].shape != self._answered.shape:
+            raise ValueError("the saved world has users of another response net: resume with the same reward model")
         for name in ("items", "length", "user", "episode", "done"):
             setattr(self, name, state[name].to(self.device).clone())
         self._begin_by(state.get("seed", self.seed))
         self._memory = [memory.to(self.device).clone() for memory in state["memory"]]
+        self._answered = state["answered"].to(self.device).clone()
 
 
 class Beginnings:
@@ -219,34 +240,28 @@ class Beginnings:
     def __init__(self, first_items: Tensor, user: Tensor, seed: int | None) -> None:
         self.first_items, self.user = first_items, user
         self.seed = None if seed is None else stream(seed, "first item")
-        self._drawn: Tensor | None = None
-        self._since: Tensor
+        self._drawn = first_items[user % len(first_items)]  # of users without a seed; else (B · AHEAD,)
+        self._row = torch.arange(0, len(user) * AHEAD, AHEAD, device=user.device)
+        self._since = torch.full_like(user, -AHEAD)  # (B,) the episode at the user's row of `_drawn`
+        self._calls = 0  # so many are served for certain: a call moves an episode by one at most
 
     def of(self, episode: Tensor) -> Tensor:
-        """(B,) first items of the users' episodes (B,)."""
+        """(B,) first items of the users' episodes (B,), each that of the call before or the next."""
         if self.seed is None:
-            return self.first_items[self.user % len(self.first_items)]
-        if self._drawn is None or not self._holds(episode):
-            self._draw(episode)
-        assert self._drawn is not None
-        return self._drawn.gather(1, (episode - self._since).unsqueeze(1)).squeeze(1)
-
-    def _holds(self, episode: Tensor) -> bool:
-        lowest, highest = torch.aminmax(episode - self._since)
-        return bool(lowest >= 0) and bool(highest < AHEAD)
+            return self._drawn
+        if not self._calls:
+            furthest = int((episode - self._since).max())
+            if furthest >= AHEAD:
+                self._draw(episode)
+                furthest = 0
+            self._calls = AHEAD - furthest
+        self._calls -= 1
+        return self._drawn.index_select(0, episode + self._place)
 
     def _draw(self, episode: Tensor) -> None:
         assert self.seed is not None
-        self._since = episode.clone()
+        self._since, self._place = episode, self._row - episode
         ahead = (episode.unsqueeze(1) + torch.arange(AHEAD, device=episode.device)).flatten()
         user = self.user.repeat_interleave(AHEAD)
-        chance = uniforms(self.seed, user, ahead, torch.zeros_like(user)).double()
-        self._drawn = self.first_items[(chance * len(self.first_items)).long()].view(-1, AHEAD)
-
-
-def _rows(values: Tensor, rows: Tensor | None) -> Tensor:
-    return values if rows is None else values[rows]
-
-
-def _put(into: Tensor, rows: Tensor | None, values: Tensor) -> Tensor:
-    return values if rows is None else into.index_copy(0, rows, values)
+        chance = uniforms(self.seed, user, ahead, torch.zeros_like(user)).double().squeeze(1)
+        self._drawn = self.first_items[(chance * len(self.first_items)).long()]

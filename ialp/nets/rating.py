@@ -44,13 +44,13 @@ class RatingNet(ResponseNet):
         self.user_features.copy_(user_features)
         self.item_features.copy_(item_features)
 
-    @torch.no_grad()
     def table(self) -> Tensor:
         """(U, I) ratings of every user for every item; kept until the net is put into training or eval mode again."""
         if self._table is None:
             items = torch.arange(self.num_items + 1, device=self.item_features.device)
-            rows = [self.rate(torch.full_like(items, user), items) for user in range(self.num_users)]
-            self._table = self.link(torch.stack(rows))
+            with torch.no_grad():
+                rows = [self.rate(torch.full_like(items, user), items) for user in range(self.num_users)]
+                self._table = self.link(torch.stack(rows))
         return self._table
 
     def train(self, mode: bool = True) -> "RatingNet":
@@ -72,8 +72,15 @@ class RatingNet(ResponseNet):
 
     def of(self, history: Tensor, length: Tensor, item: Tensor) -> Tensor:
         """(B,) ratings, looked up: index_select into the flat table takes half the time of table[user, item]."""
-        place = (history[:, 0] - (self.num_items + 1)) * (self.num_items + 1) + item
+        width = self.num_items + 1
+        place = torch.add(item - width * width, history.select(1, 0), alpha=width)  # (user - width) · width + item
         return self.table().view(-1).index_select(0, place)
+
+    def answer(
+        self, memory: Tensor, history: Tensor, length: Tensor, item: Tensor, rows: Tensor | None = None
+    ) -> Tensor:
+        """(A,) ratings, within their bounds as they lie in the table."""
+        return self.of(history, length, item)
 
     def link(self, score: Tensor) -> Tensor:
         """Ratings within their bounds."""

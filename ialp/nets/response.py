@@ -53,6 +53,25 @@ class ResponseNet(Recorded, nn.Module, ABC):
         """The entries of `forward` at `item` (B,), without the others: (B,)."""
         return self.score(self.state(history, length), item.unsqueeze(1)).squeeze(1) + self.intercept
 
+    def memory(self, num_users: int, longest: int) -> Tensor:
+        """What `answer` keeps of B users whose histories grow to `longest` items: (…, B, …), or nothing, (0,)."""
+        return self.intercept.new_zeros(0)
+
+    def answer(
+        self, memory: Tensor, history: Tensor, length: Tensor, item: Tensor, rows: Tensor | None = None
+    ) -> Tensor:
+        """What A of B users answer to an item (A,), (A,): `link` of `of`, which a subclass may compute step by step.
+
+        Args:
+            memory: What `memory` gave, changed in place. Each user must have been asked after each of the items of his
+                history; for one whose history begins anew it needs no clearing.
+            history: (A, T) of `length` (A,) items.
+            length: (A,) likewise.
+            item: (A,) what is recommended.
+            rows: (A,) rows of `memory`; None for all of them.
+        """
+        return self.link(self.of(history, length, item))
+
     def link(self, score: Tensor) -> Tensor:
         """Scores → p; a net of ratings makes them ratings. Same shape."""
         return score.sigmoid()
@@ -86,6 +105,18 @@ class SequentialResponse(ResponseNet):
     def states(self, items: Tensor) -> Tensor:
         """(B, T) → (B, T, D)."""
         return self.encoder(items)
+
+    def memory(self, num_users: int, longest: int) -> Tensor:
+        """(layers, B, T, 2 D) keys and values."""
+        return self.encoder.memory(num_users, longest)
+
+    def answer(
+        self, memory: Tensor, history: Tensor, length: Tensor, item: Tensor, rows: Tensor | None = None
+    ) -> Tensor:
+        """(A,) p, at the cost of the history's last item."""
+        last = length - 1
+        state = self.encoder.append(memory, history.gather(1, last.unsqueeze(1)).squeeze(1), last, rows)
+        return self.link(self.score(state, item.unsqueeze(1)).squeeze(1) + self.intercept)
 
     def score(self, state: Tensor, items: Tensor) -> Tensor:
         """(B, D), (B, K) → (B, K)."""

@@ -12,6 +12,14 @@ def at_length(hidden: Tensor, length: Tensor) -> Tensor:
     return hidden[rows, length - 1]
 
 
+def attend(query: Tensor, key_value: Tensor, mask: Tensor, heads: int) -> Tensor:
+    """Attention of one query per row, (A, D), over keys beside values (A, T, 2 D), where the mask (A, T) is True."""
+    key, value = key_value.unflatten(2, (2, heads, -1)).permute(2, 0, 3, 1, 4)  # (A, H, T, D / H) each
+    query = query.unflatten(1, (heads, 1, -1))
+    attended = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
+    return attended.flatten(1)
+
+
 class SASRec(nn.Module):
     """Causal transformer over item embeddings with learned positions.
 
@@ -76,7 +84,7 @@ class SASRec(nn.Module):
         self.user_features = features.to(self.user_features)
 
     def embed(self, items: Tensor) -> Tensor:
-        """(B, T) ids of items and users → (B, T, D)."""
+        """Ids of items and users, of any shape → (…, D)."""
         if not len(self.user_features):
             return self.item_embedding(items)
         users = self.user_embedding(self.user_features)
@@ -97,3 +105,40 @@ class SASRec(nn.Module):
         positions = self.position_embedding.weight[:steps]
         hidden = self.embed(items) + positions
         return self.blocks(hidden, mask=self.causal[:steps, :steps], is_causal=True)
+
+    def memory(self, num_users: int, longest: int) -> Tensor:
+        """(layers, B, T, 2 D) room for the keys and values of histories of up to `longest` items, for `append`."""
+        weight = self.item_embedding.weight
+        return weight.new_zeros(len(self.blocks.layers), num_users, longest, 2 * weight.shape[1])
+
+    @torch.no_grad()
+    def append(self, memory: Tensor, item: Tensor, position: Tensor, rows: Tensor | None = None) -> Tensor:
+        """The state after one item more: what `forward` holds at its position, at the cost of one position.
+
+        No dropout and no gradient. The keys and values of the item go into `memory`, in place; what lies there past
+        `position` is overwritten later, so a row whose history begins anew needs no clearing.
+
+        Args:
+            memory: (layers, B, T, 2 D) of all users, which holds the items before this one.
+            item: (A,) ids.
+            position: (A,) places of the items in their histories, from 0.
+            rows: (A,) rows of `memory`; None for all of them, A = B.
+
+        Returns:
+            (A, D).
+        """
+        at = torch.arange(len(item), device=item.device) if rows is None else rows
+        steps = int(position.max()) + 1
+        seen = torch.arange(steps, device=item.device) <= position.unsqueeze(1)  # (A, T)
+        hidden = self.embed(item) + self.position_embedding.weight[position]
+        for layer, kept in zip(self.blocks.layers, memory, strict=True):
+            attention = layer.self_attn
+            query, key_value = nn.functional.linear(
+                layer.norm1(hidden), attention.in_proj_weight, attention.in_proj_bias
+            ).split([hidden.shape[1], kept.shape[2]], dim=1)
+            kept[at, position] = key_value
+            past = kept[:, :steps] if rows is None else kept[rows, :steps]
+            hidden = hidden + attention.out_proj(attend(query, past, seen, attention.num_heads))
+            hidden = hidden + layer.linear2(nn.functional.gelu(layer.linear1(layer.norm2(hidden))))
+        assert self.blocks.norm is not None
+        return self.blocks.norm(hidden)

@@ -189,6 +189,51 @@ def test_a_saved_world_continues_as_if_never_left(net):
     assert torch.equal(env.items, other.items) and torch.equal(env.episode, other.episode)
 
 
+def test_answers_step_by_step_are_those_of_the_whole_history(net):
+    """Through partial resets, users who have left and are not reset for a while, and a restore in mid-episode."""
+    net.intercept.fill_(-1.0)
+    env, other = BatchEnv(net, FIRST, 8, seed=4), BatchEnv(net, FIRST, 8, seed=5)
+    for t in range(60):
+        if t == 37:
+            other.load_state_dict(env.state_dict())
+            env = other
+        items, length, action, here = env.items, env.length, actions(env, t), ~env.done
+        reward = env.step(action).reward
+        expected = 5 * net.link(net.of(items, length, action)) * here
+        assert torch.allclose(reward, expected, atol=1e-6)
+        if t % 3 == 0:
+            env.reset(env.done & (env.user != t % 8))
+    assert env.episode.min() > 1
+
+
+def test_worlds_that_share_a_net_do_not_share_what_they_remember(net):
+    env, alone = BatchEnv(net, FIRST, 4), BatchEnv(net, FIRST, 4)
+    for t in range(6):
+        BatchEnv(net, FIRST, 4, seed=9).step(actions(env, t + 1))
+        assert torch.equal(env.step(actions(env, t)).reward, alone.step(actions(alone, t)).reward)
+
+
+def test_users_of_another_net_are_refused(net, fixed):
+    with pytest.raises(ValueError, match="resume with the same reward model"):
+        BatchEnv(net, FIRST, 3).load_state_dict(BatchEnv(fixed([0.5] * 30), FIRST, 3).state_dict())
+
+
+def test_first_items_do_not_depend_on_how_the_episodes_came_about(net):
+    """Drawn ahead, again and again, for users who are many episodes apart: user by user the same sequence."""
+    ahead, single = BatchEnv(net, FIRST, 3, seed=6), BatchEnv(net, FIRST, 3, seed=6)
+    turns = torch.arange(3) + 2
+    sequences: list[list[int]] = [[], [], []]
+    for t in range(300):
+        mask = t % turns != 0  # every second, two of three, three of four
+        ahead.reset(mask)
+        for user in mask.nonzero().flatten().tolist():
+            sequences[user].append(int(ahead.items[user, 0]))
+    assert ahead.episode.tolist() == [150, 200, 225]
+    for episode in range(1, 151):
+        single.reset()
+        assert single.items[:, 0].tolist() == [sequence[episode - 1] for sequence in sequences]
+
+
 def test_a_world_of_another_size_is_refused(net):
     with pytest.raises(ValueError, match="resume with the same users"):
         BatchEnv(net, FIRST, 3).load_state_dict(BatchEnv(net, FIRST, 4).state_dict())
