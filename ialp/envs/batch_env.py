@@ -112,7 +112,11 @@ class BatchEnv:
         self._beginnings = Beginnings(self.first_items, self.user, None if self.evaluation else seed)
 
     def reset(self, mask: Tensor | None = None) -> None:
-        """The users in `mask` (B,) bool, or all, begin their next episode; the others stay untouched."""
+        """The users in `mask` (B,) bool, or all, begin their next episode; the others stay untouched.
+
+        `reset(env.done)` is the quickest way to go on: everybody is then known to be there.
+        """
+        self._everybody = mask is None or mask is self.done
         if mask is None:
             mask = torch.ones_like(self.done)
         self.episode = self.episode + mask
@@ -134,7 +138,7 @@ class BatchEnv:
             ValueError: An id out of range, an item for a user whose episode is over, a response that is no number, or a
                 response net that is in training mode.
         """
-        everybody = not self.done.any().item()
+        everybody = self._everybody or not self.done.any().item()
         self._check(actions, everybody)
         if self.response.training:
             raise ValueError("the response net was put into training mode, where dropout makes chance of its answers")
@@ -155,6 +159,7 @@ class BatchEnv:
         self.items = self.items.scatter(1, self.length.unsqueeze(1), actions.unsqueeze(1))
         self.length = self.length + (1 if everybody else ~self.done)
         self.done = feedback.done if everybody else self.done | feedback.done
+        self._everybody = False  # not known any more
         return feedback
 
     def _leave(self, active: Tensor | None, step: Step) -> tuple[Tensor, Tensor]:
@@ -223,6 +228,7 @@ class BatchEnv:
             raise ValueError("the saved world has users of another response net: resume with the same reward model")
         for name in ("items", "length", "user", "episode", "done"):
             setattr(self, name, state[name].to(self.device).clone())
+        self._everybody = False
         self._begin_by(state.get("seed", self.seed))
         self._memory = [memory.to(self.device).clone() for memory in state["memory"]]
         self._answered = state["answered"].to(self.device).clone()
