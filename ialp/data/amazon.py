@@ -68,7 +68,7 @@ class AmazonLog(FileLog):
         products = Numbering("asin")
         rows = read_reviews(reviews, products, intake)
         items = read_metadata(meta, products, self.attributes, intake)
-        rows = rows.join(items.select("number", "item"), on="number", how="left", maintain_order="left")
+        rows = rows.join(items.select("_number", "item"), on="_number", how="left", maintain_order="left")
         intake.note(LOST, rows["item"].null_count(), str(reviews))
         rows = rows.drop_nulls("item").select("user", "item", "timestamp")
         rows = sort_by_time(reviews, rows, intake, drop_repeated=True).rename({"user": "sequence"})
@@ -88,7 +88,7 @@ class AmazonLog(FileLog):
 
 
 def read_reviews(path: Path, products: Numbering, intake: Intake) -> pl.DataFrame:
-    """Columns user, number (of the product) and timestamp in the order of the file."""
+    """Columns user, _number (of the product) and timestamp in the order of the file."""
     users, parts = Numbering("reviewerID"), []
     for lines, objects in read_objects(path, intake):
         rows = pl.DataFrame(
@@ -102,43 +102,43 @@ def read_reviews(path: Path, products: Numbering, intake: Intake) -> pl.DataFram
         for name in ("reviewerID", "asin"):
             rows = clean_ids(path, rows, name, f"no {name}", intake)
         rows = clean_times(path, rows, "unixReviewTime", intake)
-        numbers = users.number(rows).alias("user"), products.number(rows).alias("number")
+        numbers = users.number(rows).alias("user"), products.number(rows).alias("_number")
         parts.append(rows.select(*numbers, "timestamp"))
     return pl.concat(parts)
 
 
 def read_metadata(path: Path, products: Numbering, attributes: Sequence[str], intake: Intake) -> pl.DataFrame:
-    """Columns item (UInt32, from 1), number, item_id and attributes of the products that have a text.
+    """Columns item (UInt32, from 1), _number, item_id and attributes of the products that have a text.
 
     The first of several entries for a product counts.
     """
     found = pl.concat(_entries(path, products, attributes, intake))
-    intake.note_rows(path, found, ~pl.col("number").is_first_distinct(), "second metadata of a product, left out")
-    found = found.unique("number", keep="first")
+    intake.note_rows(path, found, ~pl.col("_number").is_first_distinct(), "second metadata of a product, left out")
+    found = found.unique("_number", keep="first")
     intake.note("items without metadata, left out", products.table.height - found.height, str(path))
     intake.note_rows(path, found.sort(LINE), silent(attributes), "items without text, left out")
-    items = found.filter(~silent(attributes)).sort("number").with_row_index("item", offset=1)
-    items = items.join(products.table, on="number", how="left", maintain_order="left")
-    return items.select("item", "number", pl.col("asin").alias(ITEM), *attributes)
+    items = found.filter(~silent(attributes)).sort("_number").with_row_index("item", offset=1)
+    items = items.join(products.table, on="_number", how="left", maintain_order="left")
+    return items.select("item", "_number", pl.col("asin").alias(ITEM), *attributes)
 
 
 def _entries(path: Path, products: Numbering, attributes: Sequence[str], intake: Intake) -> Iterator[pl.DataFrame]:
-    """Chunks of line, number and attributes: what the metadata say of reviewed products."""
+    """Chunks of line, _number and attributes: what the metadata say of reviewed products."""
     for lines, objects in read_objects(path, intake):
         rows = pl.DataFrame(
             {LINE: lines, "asin": [_scalar(each.get("asin")) for each in objects], "at": range(len(objects))},
             schema={LINE: pl.UInt32, "asin": pl.String, "at": pl.UInt32},
         )
         rows = clean_ids(path, rows, "asin", "no asin", intake)
-        rows = rows.with_columns(products.look_up(rows).alias("number"))
-        intake.note_rows(path, rows, pl.col("number").is_null(), "metadata of items that nobody reviewed, left out")
-        rows = rows.drop_nulls("number")
+        rows = rows.with_columns(products.look_up(rows).alias("_number"))
+        intake.note_rows(path, rows, pl.col("_number").is_null(), "metadata of items that nobody reviewed, left out")
+        rows = rows.drop_nulls("_number")
         for name in attributes:
             texts = [clean_text(objects[at].get(name), name) for at in rows["at"]]
             dirty = pl.Series("dirty", [changed for _, changed in texts], dtype=pl.Boolean)
             intake.note_rows(path, rows.with_columns(dirty), pl.col("dirty"), f"{name} with HTML, cleaned")
             rows = rows.with_columns(pl.Series(name, [text for text, _ in texts], dtype=pl.String))
-        yield rows.select(LINE, "number", *attributes)
+        yield rows.select(LINE, "_number", *attributes)
 
 
 def read_objects(path: Path, intake: Intake) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:

@@ -27,7 +27,7 @@ def clean_ids(path: Path, rows: pl.DataFrame, name: str, none: str, intake: Inta
 
     Args:
         path: Where the rows come from.
-        rows: With `line` and the column as text.
+        rows: With `_line` and the column as text.
         name: The column.
         none: The complaint about a row without an id.
         intake: Refuses or counts an empty id, and a number that is negative or fractional.
@@ -88,13 +88,13 @@ class Numbering:
         beside: Columns kept of the row where a text first appears.
 
     Attributes:
-        table: Columns `number` (UInt32), key and `beside`.
+        table: columns `_number` (UInt32), key and `beside`.
     """
 
     def __init__(self, key: str, beside: tuple[str, ...] = ()) -> None:
         self.key = key
         self.columns = [key, *beside]
-        schema: dict[str, pl.DataType] = {"number": pl.UInt32(), **dict.fromkeys(self.columns, pl.String())}
+        schema: dict[str, pl.DataType] = {"_number": pl.UInt32(), **dict.fromkeys(self.columns, pl.String())}
         self.table = pl.DataFrame(schema=schema)
 
     @classmethod
@@ -108,11 +108,11 @@ class Numbering:
         """(n,) UInt32 numbers of the rows' texts; new ones are added."""
         unique = rows.select(self.columns).unique(self.key, keep="first", maintain_order=True)
         new = unique.join(self.table, on=self.key, how="anti", maintain_order="left")
-        new = new.with_row_index("number", offset=self.table.height + 1)
+        new = new.with_row_index("_number", offset=self.table.height + 1)
         self.table = pl.concat([self.table, new.select(self.table.columns)])
         return self.look_up(rows)
 
     def look_up(self, rows: pl.DataFrame) -> pl.Series:
         """(n,) UInt32 numbers of the rows' texts; null for those unknown."""
-        known = self.table.select(self.key, "number")
-        return rows.select(self.key).join(known, on=self.key, how="left", maintain_order="left")["number"]
+        known = self.table.select(self.key, "_number")
+        return rows.select(self.key).join(known, on=self.key, how="left", maintain_order="left")["_number"]

@@ -10,7 +10,7 @@ import polars as pl
 
 from ialp.errors import UserError
 
-LINE = "line"  # column with the number of the line that a row comes from, counted from 1
+LINE = "_line"  # column with the number of the line that a row comes from, counted from 1
 SHOWN = 60  # characters of a bad value that a complaint repeats
 BAD_ROWS = ("refuse", "drop", "list")
 
@@ -92,7 +92,7 @@ class Intake:
 
         Args:
             path: Where the rows come from.
-            table: Rows with their `line`.
+            table: Rows with their `_line`.
             bad: True for a bad row.
             complaint: What is wrong with it; `{}` stands for what column `shown` holds there.
             shown: That column.

@@ -7,7 +7,7 @@ import polars as pl
 
 from ialp.data.cells import Numbering, clean_times
 from ialp.data.file_log import ITEM, FileLog, RawLog, check_attributes, make_log, sort_by_time
-from ialp.data.intake import Intake
+from ialp.data.intake import LINE, Intake
 from ialp.data.table import Table, TextTable, open_table
 from ialp.errors import UserError
 
@@ -94,7 +94,7 @@ class LastfmLog(FileLog):
         parts = [read_export(path, tracks, users, intake) for path in self.files()]
         path = Path(self.root)
         rows = sort_by_time(path, pl.concat(parts), intake, drop_repeated=True)
-        items = tracks.table.select(("t" + (pl.col("number") - 1).cast(pl.String)).alias(ITEM), *self.attributes)
+        items = tracks.table.select(("t" + (pl.col("_number") - 1).cast(pl.String)).alias(ITEM), *self.attributes)
         return make_log(path, items, self.sessions(path, rows, intake), intake, "session")
 
     def files(self) -> list[Path]:
@@ -134,7 +134,7 @@ def read_export(path: Path, tracks: Numbering, users: Numbering, intake: Intake)
             pl.col(column).alias(what) if column else pl.lit(str(path) if what == "user" else "").alias(what)
             for what, column in named.items()
         )
-        rows = rows.select("line", *cells, when)
+        rows = rows.select(LINE, *cells, when)
         undated = pl.col("date").is_in(["", "0", "01 Jan 1970 00:00", "01 Jan 1970, 00:00"])
         intake.note_rows(path, rows, undated, UNDATED)
         rows = clean_times(path, rows.filter(~undated), "date", intake)

@@ -91,7 +91,7 @@ def _decode(path: Path, number: int, data: bytes) -> str:
 
 
 def split_lines(number: int, text: str) -> pl.DataFrame:
-    """Columns `line` and `text` of a block; blank lines are left out, and so are the CRs of CRLF."""
+    """Columns `_line` and `text` of a block; blank lines are left out, and so are the CRs of CRLF."""
     # Not splitlines: titles may hold characters that it takes for line ends (U+0085, U+2028).
     lines = pl.Series("text", [text]).str.split("\n").explode().to_frame().with_row_index(LINE, offset=number)
     return lines.with_columns(pl.col("text").str.strip_suffix("\r")).filter(pl.col("text").str.strip_chars() != "")

@@ -199,7 +199,7 @@ def _verify(path: Path, sealed: Mapping[str, Any], intake: Intake) -> None:
 
 
 def _read(path: Path, types: Mapping[str, Any], intake: Intake) -> pl.DataFrame:
-    """The table with `line`, the number of the row."""
+    """The table with `_line`, the number of the row."""
     try:
         with intake.open(path):
             table = pl.read_parquet(path)

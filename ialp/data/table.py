@@ -38,7 +38,7 @@ class Table(ABC):
         """As `rows`, before cells are stripped and measured."""
 
     def rows(self, wanted: Sequence[str], intake: Intake) -> Iterator[pl.DataFrame]:
-        """Chunks of `line`, counted from 1, and the wanted columns as stripped text, empty where there is none.
+        """Chunks of `_line`, counted from 1, and the wanted columns as stripped text, empty where there is none.
 
         Raises:
             UserError: The file cannot be read, has no rows, or lacks a column; a row of another width than the header;
@@ -154,7 +154,7 @@ class TextTable(Table):
                 yield table.select(LINE, *cells)
 
     def _records(self, intake: Intake) -> Iterator[pl.DataFrame]:
-        """Columns `line` and `fields`; from the first block with a quote on, the slower csv module reads."""
+        """Columns `_line` and `fields`; from the first block with a quote on, the slower csv module reads."""
         blocks = read_blocks(self.path, intake)
         for number, text in blocks:
             if self.quoted and '"' in text:

@@ -69,6 +69,8 @@ class TableLog(FileLog):
         split_seed: int = 0,
     ) -> None:
         check_attributes(name, items or interactions, attributes, item)
+        if ITEM in attributes:
+            raise UserError(f"{name}: attributes has {ITEM}: the prepared items' id is called so; rename the column")
         if separator is not None and len(separator) != 1:
             raise UserError(f'separator is "{separator}": it is one character, or null')
         self.root = root
@@ -94,5 +96,5 @@ class TableLog(FileLog):
             known = Numbering(ITEM, tuple(self.attributes))
         rows = read_interactions(table, self.columns, known, intake, item_file)
         rows = sort_by_time(path, rows, intake, drop_repeated=self.columns.time is not None)
-        found = items if item_file else known.table.drop("number")
+        found = items if item_file else known.table.drop("_number")
         return make_log(path, found, rows.rename({"user": "sequence"}), intake, self.columns.user)

@@ -58,6 +58,14 @@ def test_texts_beside_the_interactions(tmp_path):
     assert raw.interactions["item"].to_list() == [1, 2, 2, 1]
 
 
+def test_columns_may_have_any_names(tmp_path):
+    text = "line,item,user,number\n" + "".join(f"a{n},{n % 2 + 1},{n // 2},{n}\n" for n in range(6))
+    (tmp_path / "log.csv").write_text(text)
+    raw = TableLog(str(tmp_path), "log.csv", None, ["line", "number"], "user", "item", None).read(Intake())
+    assert raw.items.columns == ["item_id", "line", "number"] and raw.items.row(1) == ("2", "a1", "1")
+    assert raw.interactions["item"].to_list() == [1, 2] * 3
+
+
 def test_numbers_follow_the_first_appearance_over_chunks():
     numbering = Numbering("text", ("beside",))
     first = pl.DataFrame({"text": ["b", "a", "b"], "beside": ["1", "2", "3"]})
@@ -75,7 +83,10 @@ def test_times_as_numbers_and_dates():
     assert seconds(pl.Series(zoned)).to_list() == [1577880000, 1577880000.5, None, None]
 
 
-@pytest.mark.parametrize("arguments", [{"separator": "::"}, {"attributes": []}, {"attributes": ["item_id"]}])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"separator": "::"}, {"attributes": []}, {"attributes": ["item_id"]}, {"item": "a", "attributes": ["item_id"]}],
+)
 def test_arguments_that_cannot_be(arguments):
     with pytest.raises(UserError):
         TableLog("anywhere", **arguments)
