@@ -15,14 +15,18 @@ class Transition:
     Row b is the sequence x_1 … x_t, a_t, 0, 0, …: the state s_t is its first `length` items, the action the item that
     follows, the next state both together. One causal pass of the encoder therefore yields s_t and s_{t+1}.
 
+    Transitions of whole episodes share a row: with `row`, `items` is (E, T + 1), a row for each episode, and one pass
+    over it yields the states of all its transitions.
+
     Attributes:
-        items: (B, T + 1) ids, right-padded with 0.
+        items: (B, T + 1) ids, right-padded with 0; (E, T + 1) with `row`.
         length: (B,) number t of items in the state.
         reward: (B,) reward of the action, scaled.
         terminated: (B,) the user left: nothing follows.
         truncated: (B,) the episode was cut at its horizon: the return still bootstraps.
         candidates: (B, K) what the oracle was shown, or None online.
         choice: (B,) index of its pick among the candidates, K for "None".
+        row: (B,) which row of `items` each is part of, all of an episode's transitions being there; None: row b is b's.
     """
 
     items: Tensor
@@ -32,10 +36,13 @@ class Transition:
     truncated: Tensor
     candidates: Tensor | None = None
     choice: Tensor | None = None
+    row: Tensor | None = None
 
     @property
     def action(self) -> Tensor:
         """(B,) the recommended item."""
+        if self.row is not None:
+            return self.items[self.row, self.length]
         return self.items.gather(1, self.length.unsqueeze(1)).squeeze(1)
 
 

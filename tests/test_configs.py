@@ -26,6 +26,8 @@ TINY = {
 }
 TINY_ONLINE = ["--data.init_args.users=4", "--data.init_args.steps_per_epoch=2", "--data.init_args.test_users=8"]
 TINY_ONLINE += ["--trainer.max_epochs=1"]
+TINY["scratch_a2c_episodes"] = ["--data.init_args.users=4", "--data.init_args.rollouts_per_epoch=1"]
+TINY["scratch_a2c_episodes"] += ["--data.init_args.minibatches=2", "--data.init_args.test_users=8", TINY_ONLINE[-1]]
 
 Plan = Callable[..., Stage]
 
@@ -94,6 +96,7 @@ def finish(own_log: Path, coat_root: Path, tmp_path_factory: pytest.TempPathFact
             inputs = {
                 "pretrain": {"oracle": "oracle"},
                 "scratch_a2c": {"reward_model": "reward"},
+                "scratch_a2c_episodes": {"reward_model": "reward"},
                 "reward": {},
                 "oracle": {},
             }.get(kind, {"reward_model": "reward", "pretrained": "pretrain"})
@@ -132,6 +135,17 @@ def test_every_overlay_goes_on_top_of_the_main_job(plan: Plan, path: Path) -> No
     assert [stage.config for stage in after.lineage()] != [stage.config for stage in before.lineage()]
 
 
+@pytest.mark.parametrize("name", ["lfm_policyset", "coat_scratch_a2c"])
+def test_whole_episodes_go_on_top_of_any_online_config(plan: Plan, name: str, coat_root: Path) -> None:
+    root = [f"--data_root={coat_root}"] if name.startswith("coat") else []
+    main_job = ["--config", str(CONFIGS / f"{name}.yaml"), *root]
+    before, after = plan(*main_job), plan(*main_job, "--config", str(CONFIGS / "rollouts" / "episodes.yaml"))
+    assert after.config["data"]["class_path"].endswith("EpisodeDataModule")
+    assert after.config["data"]["init_args"]["reward_model"] == before.config["data"]["init_args"]["reward_model"]
+    algorithm = before.config["model"]["init_args"]["algorithm"]["init_args"]
+    assert after.config["model"]["init_args"]["algorithm"]["init_args"] == algorithm | {"trace": 0.95}
+
+
 def test_the_papers_judge_reaches_tuning_and_pre_training(plan: Plan) -> None:
     overlay = CONFIGS / "oracles" / "mistral7b.yaml"
     stages = plan("--config", str(CONFIGS / "lfm_policyset.yaml"), "--config", str(overlay)).lineage()
@@ -163,7 +177,7 @@ def test_every_stage_runs_on_ones_own_log(finish: Callable[[str], Path], name: s
     _finished(finish(name), name)
 
 
-@pytest.mark.parametrize("name", ["coat_policyset", "coat_scratch_a2c"])
+@pytest.mark.parametrize("name", ["coat_policyset", "coat_scratch_a2c", "coat_scratch_a2c_episodes"])
 def test_coat_runs_to_its_end(finish: Callable[[str], Path], name: str) -> None:
     _finished(finish(name), name)
 
@@ -183,6 +197,6 @@ def test_every_stage_of_the_others_runs(finish: Callable[[str], Path], name: str
 def _finished(folder: Path, name: str) -> None:
     done = json.loads((folder / "done.json").read_text())
     assert done["stage"] == name and done["data"]["name"] in ("mine", "coat")
-    if name.partition("_")[2] in KINDS[3:]:
+    if name.partition("_")[2].removesuffix("_episodes") in KINDS[3:]:
         assert (folder / "evaluation.csv").is_file() and (folder / "learning_curve.png").is_file()
         assert done["results"]["evaluation"]["adapted" if "frozen" not in name else "frozen"]["end"]["length"] >= 1

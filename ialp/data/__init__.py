@@ -23,6 +23,7 @@ from ialp.data.table_log import TableLog
 
 if TYPE_CHECKING:
     from ialp.data.env import EnvDataModule
+    from ialp.data.episodes import EpisodeDataModule
     from ialp.data.log import LogDataModule
     from ialp.data.oracle import OracleDataModule
     from ialp.data.prompts import PromptDataModule
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 DATA_MODULES = {
     "EnvDataModule": "ialp.data.env",
+    "EpisodeDataModule": "ialp.data.episodes",
     "LogDataModule": "ialp.data.log",
     "OracleDataModule": "ialp.data.oracle",
     "PromptDataModule": "ialp.data.prompts",
@@ -43,6 +45,7 @@ __all__ = [
     "Catalogue",
     "CoatLog",
     "EnvDataModule",
+    "EpisodeDataModule",
     "FileLog",
     "Intake",
     "Interactions",

@@ -76,10 +76,10 @@ class ActorCritic(nn.Module):
         """N, without the padding id."""
         return int(self.config["num_items"])
 
-    def state(self, items: Tensor, length: Tensor) -> Tensor:
-        """(B, T) histories of `length` items → (B, D)."""
+    def state(self, items: Tensor, length: Tensor, row: Tensor | None = None) -> Tensor:
+        """(B, T) histories of `length` items → (B, D); with `row` (B,), of the rows of (E, T)."""
         longest = int(length.max())
-        return at_length(self.encoder(items[:, :longest]), length)
+        return at_length(self.encoder(items[:, :longest]), length, row)
 
     def start_from_text(self, embeddings: Tensor, temperature: float = 1.0) -> None:
         """Starts item embeddings and actor from text: the first policy prefers items that read like the last one.

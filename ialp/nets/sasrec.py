@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from ialp.errors import UserError
 
 
-def at_length(hidden: Tensor, length: Tensor) -> Tensor:
-    """The state of each history: (B, T, D) at position `length` - 1 → (B, D)."""
-    rows = torch.arange(len(length), device=length.device)
-    return hidden[rows, length - 1]
+def at_length(hidden: Tensor, length: Tensor, row: Tensor | None = None) -> Tensor:
+    """The state of each history: (B, T, D) at position `length` - 1 → (B, D); with `row` (B,), of (E, T, D)."""
+    row = torch.arange(len(length), device=length.device) if row is None else row
+    return hidden[row, length - 1]
 
 
 def attend(query: Tensor, key_value: Tensor, mask: Tensor, heads: int) -> Tensor:

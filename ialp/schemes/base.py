@@ -40,20 +40,24 @@ class Scheme(nn.Module, ABC):
         """What π̂ is made of: folder name → (weight, policy); the weights sum to one."""
         return {"policy": (1.0, self.learner)}
 
-    def allowed(self, items: Tensor, length: Tensor) -> Tensor:
-        """(B, I) bool mask of the items that may follow the first `length` of `items`."""
+    def allowed(self, items: Tensor, length: Tensor, row: Tensor | None = None) -> Tensor:
+        """(B, I) bool mask of the items that may follow the first `length` of `items`, or of its rows `row`."""
+        items = items if row is None else items[row]
         return allowed_items(items, length, self.learner.num_items + 1, self.repeats)
 
-    def log_probabilities(self, items: Tensor, length: Tensor, state: Tensor | None = None) -> Tensor:
+    def log_probabilities(
+        self, items: Tensor, length: Tensor, state: Tensor | None = None, row: Tensor | None = None
+    ) -> Tensor:
         """The log π̂(·|s), (B, I), -inf where masked.
 
         Args:
             items: (B, T) histories, right-padded.
             length: (B,) items of each that make the state.
             state: (B, D) of the learner where the caller has encoded it already.
+            row: (B,) rows of `items` (E, T) that the histories are part of; None where row b is b's.
         """
-        state = self.learner.state(items, length) if state is None else state
-        return masked_log_softmax(self.learner.actor(state), self.allowed(items, length))
+        state = self.learner.state(items, length, row) if state is None else state
+        return masked_log_softmax(self.learner.actor(state), self.allowed(items, length, row))
 
     @torch.no_grad()
     def probabilities(self, items: Tensor, length: Tensor) -> Tensor:

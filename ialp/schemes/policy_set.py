@@ -54,14 +54,16 @@ class PolicySet(Scheme):
         alpha = float(self.alpha)
         return {"frozen": (1 - alpha, self.frozen), "policy": (alpha, self.learner)}
 
-    def log_probabilities(self, items: Tensor, length: Tensor, state: Tensor | None = None) -> Tensor:
+    def log_probabilities(
+        self, items: Tensor, length: Tensor, state: Tensor | None = None, row: Tensor | None = None
+    ) -> Tensor:
         """The log of the mixture, (B, I): the gradient reaches φ only, weighted by its share α·π_φ / π̂."""
-        mask = self.allowed(items, length)
+        mask = self.allowed(items, length, row)
         with torch.no_grad():
-            log_frozen = masked_log_softmax(self.frozen.actor(self.frozen.state(items, length)), mask)
+            log_frozen = masked_log_softmax(self.frozen.actor(self.frozen.state(items, length, row)), mask)
         if self.alpha == 0:
             return log_frozen
-        state = self.learner.state(items, length) if state is None else state
+        state = self.learner.state(items, length, row) if state is None else state
         log_learner = masked_log_softmax(self.learner.actor(state), mask)
         if self.alpha == 1:
             return log_learner

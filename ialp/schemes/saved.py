@@ -45,11 +45,13 @@ class SavedPolicy(Scheme):
     def build(self, pretrained: ActorCritic | None, fresh: ActorCritic | None) -> None:
         """Nothing to build: all parts are given."""
 
-    def log_probabilities(self, items: Tensor, length: Tensor, state: Tensor | None = None) -> Tensor:
+    def log_probabilities(
+        self, items: Tensor, length: Tensor, state: Tensor | None = None, row: Tensor | None = None
+    ) -> Tensor:
         """(B, I) log of the mixture."""
-        mask = self.allowed(items, length)
+        mask = self.allowed(items, length, row)
         logs = [
-            masked_log_softmax(policy.actor(policy.state(items, length)), mask) + torch.tensor(weight).log()
+            masked_log_softmax(policy.actor(policy.state(items, length, row)), mask) + torch.tensor(weight).log()
             for weight, policy in zip(self.weights, cast(Iterable[ActorCritic], self.policies), strict=True)
             if weight > 0
         ]

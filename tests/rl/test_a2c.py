@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from ialp.errors import UserError
 from ialp.nets import ActorCritic
 from ialp.rl import A2C
 from ialp.schemes import Scratch
@@ -56,6 +57,67 @@ def test_the_next_state_masks_the_action_too():
     _, logs = A2C(gamma=0.5).loss(scheme, transition())
     value = (0.3 * 2 + 0.2 * 4) / 0.5
     assert float(logs["advantage"]) == pytest.approx(0.5 + 0.5 * 4 - value, abs=1e-5)
+
+
+EPISODES = Transition(  # one of two steps that the user ends, one of three that is cut
+    items=torch.tensor([[1, 2, 3, 0], [2, 1, 3, 2]]),
+    length=torch.tensor([1, 2, 1, 2, 3]),
+    reward=torch.tensor([0.5, 0.1, 0.2, 0.3, 0.4]),
+    terminated=torch.tensor([False, True, False, False, False]),
+    truncated=torch.tensor([False, False, False, False, True]),
+    row=torch.tensor([0, 0, 1, 1, 1]),
+)
+
+
+def one_by_one(batch: Transition) -> Transition:
+    """The same transitions, each with a history of its own that ends with its action."""
+    items = batch.items[batch.row] * (torch.arange(batch.items.shape[1]) <= batch.length.unsqueeze(1))
+    return Transition(items, batch.length, batch.reward, batch.terminated, batch.truncated)
+
+
+@pytest.mark.parametrize("bootstrap", ["max", "policy"])
+@pytest.mark.parametrize("baseline", ["state", "action"])
+def test_whole_episodes_give_the_loss_of_their_transitions_one_by_one(bootstrap, baseline):
+    torch.manual_seed(0)
+    scheme = Scratch()
+    scheme.build(None, ActorCritic(num_items=6, dim=8, layers=2, heads=2, max_length=5))
+    for parameter in scheme.learner.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    algorithm = A2C(gamma=0.9, baseline=baseline, bootstrap=bootstrap)
+    losses, gradients = [], []
+    for batch in (EPISODES, one_by_one(EPISODES)):
+        scheme.zero_grad()
+        loss, _ = algorithm.loss(scheme, batch)
+        loss.backward()
+        losses.append(float(loss.detach()))
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in scheme.parameters()]))
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+    assert torch.allclose(*gradients, atol=1e-5)
+    singles = [algorithm.loss(scheme, alone(one_by_one(EPISODES), index))[0] for index in range(5)]
+    assert losses[0] == pytest.approx(float(torch.stack(singles).mean().detach()), abs=1e-6)
+
+
+def alone(batch: Transition, index: int) -> Transition:
+    here = slice(index, index + 1)
+    flags = batch.terminated[here], batch.truncated[here]
+    return Transition(batch.items[here], batch.length[here], batch.reward[here], *flags)
+
+
+def test_the_return_looks_ahead_as_worked_out_by_hand():
+    # Everything follows with 1.9 = Σ π·Q. γ = 0.5, λ = 0.5. First episode, from its end: y = 0.1, since the user left;
+    # 0.5 + 0.5·(0.5·1.9 + 0.5·0.1) = 1. Second: 0.4 + 0.5·1.9 = 1.35, cut; 0.3 + 0.5·(0.95 + 0.675) = 1.1125;
+    # 0.2 + 0.5·(0.95 + 0.55625) = 0.953125.
+    algorithm = A2C(gamma=0.5, bootstrap="policy", trace=0.5)
+    expected = torch.tensor([1.0, 0.1, 0.953125, 1.1125, 1.35])
+    following = torch.full((5,), float((PI * Q).sum()))
+    assert torch.allclose(algorithm._target(EPISODES, following), expected, atol=1e-6)
+    _, logs = algorithm.loss(constant_scheme(), EPISODES)
+    assert float(logs["advantage"]) == pytest.approx(float(expected.mean()) - 1.9, abs=1e-5)
+
+
+def test_looking_ahead_needs_whole_episodes():
+    with pytest.raises(UserError, match="EpisodeDataModule"):
+        A2C(trace=0.9).loss(constant_scheme(), transition())
 
 
 def test_no_gradient_flows_through_target_value_or_advantage():

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from ialp.errors import UserError
 from ialp.nets import at_length
 from ialp.rl.algorithms.base import Algorithm
 from ialp.types import Transition
@@ -22,6 +23,9 @@ class A2C(Algorithm):
             literal form, positive for almost every action while Q is still near zero.
         entropy_weight: weight of the entropy bonus.
         critic_weight: weight of L_Q; 1 is the paper's.
+        trace: λ of the λ-return, y = r + γ·((1 − λ)·following + λ·y of the next step), which looks further ahead than
+            one step at the price of more variance; an episode's last y is that of λ = 0. 0 is the paper's. Above 0 it
+            needs whole episodes, as `EpisodeDataModule` gives them.
         bootstrap: what follows in y: `max`: max_a Q(s', a), the paper's; `policy`: Σ_a π̂(a|s')·Q(s', a), which does not
             chase the overestimated Q of items that nobody has tried.
     """
@@ -33,21 +37,22 @@ class A2C(Algorithm):
         entropy_weight: float = 0.01,
         critic_weight: float = 1.0,
         bootstrap: Literal["max", "policy"] = "max",
+        trace: float = 0.0,
     ) -> None:
         self.gamma, self.baseline = gamma, baseline
         self.entropy_weight, self.critic_weight = entropy_weight, critic_weight
-        self.bootstrap = bootstrap
+        self.bootstrap, self.trace = bootstrap, trace
 
     def loss(self, scheme: "Scheme", batch: Transition) -> tuple[Tensor, dict[str, Tensor]]:
         """L = L_A + L_Q − entropy bonus, over B transitions."""
         learner = scheme.learner
-        hidden = learner.encoder(batch.items)  # (B, T, D): one causal pass holds s_t and s_{t+1}
-        state = at_length(hidden, batch.length)  # (B, D)
-        log_pi = scheme.log_probabilities(batch.items, batch.length, state)  # (B, I)
+        hidden = learner.encoder(batch.items)  # (B, T, D), or (E, T, D): one causal pass holds s_t and s_{t+1}
+        state = at_length(hidden, batch.length, batch.row)  # (B, D)
+        log_pi = scheme.log_probabilities(batch.items, batch.length, state, batch.row)  # (B, I)
         pi = log_pi.exp()
         with torch.no_grad():
-            following = self._following(scheme, batch, at_length(hidden, batch.length + 1))
-            target = batch.reward + self.gamma * (~batch.terminated) * following  # (B,)
+            following = self._following(scheme, batch, at_length(hidden, batch.length + 1, batch.row))
+            target = self._target(batch, following)  # (B,)
             value = (pi * learner.critic(state)).sum(1)
         q = learner.critic.of(state, batch.action)
         advantage = target - (value if self.baseline == "state" else q.detach())
@@ -67,5 +72,21 @@ class A2C(Algorithm):
         """(B,) value of s', whose encoding is `state` (B, D)."""
         q = scheme.learner.critic(state)  # (B, I)
         if self.bootstrap == "policy":
-            return (scheme.log_probabilities(batch.items, batch.length + 1, state).exp() * q).sum(1)
-        return q.masked_fill(~scheme.allowed(batch.items, batch.length + 1), -torch.inf).amax(1)
+            return (scheme.log_probabilities(batch.items, batch.length + 1, state, batch.row).exp() * q).sum(1)
+        return q.masked_fill(~scheme.allowed(batch.items, batch.length + 1, batch.row), -torch.inf).amax(1)
+
+    def _target(self, batch: Transition, following: Tensor) -> Tensor:
+        """(B,) y, of the value (B,) that follows each step."""
+        following = following * ~batch.terminated
+        if not self.trace:
+            return batch.reward + self.gamma * following
+        if batch.row is None:
+            raise UserError("A2C's trace is above 0, which needs whole episodes: set it to 0, or use EpisodeDataModule")
+        step = batch.length - 1
+        last = batch.terminated | batch.truncated
+        ahead = batch.reward + self.gamma * following * torch.where(last, 1.0, 1.0 - self.trace)
+        grid = ahead.new_zeros(batch.items.shape).index_put((batch.row, step), ahead)  # (E, T), 0 past the end
+        apart = torch.arange(grid.shape[1], device=grid.device)
+        apart = apart.unsqueeze(1) - apart  # (T, T) from the step of the column on to that of the row
+        weight = torch.where(apart < 0, 0.0, (self.gamma * self.trace) ** apart.clamp(min=0))
+        return (grid @ weight)[batch.row, step]

@@ -1,0 +1,134 @@
+"""On-policy rollouts of whole episodes against the simulated users."""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from ialp.data.env import EnvDataModule
+from ialp.data.log_source import LogSource
+from ialp.envs import BatchEnv
+from ialp.rl.chance import stream, uniforms
+from ialp.rl.stepwise import StepwisePolicy
+from ialp.types import Transition
+
+if TYPE_CHECKING:
+    from ialp.phases.online_adapt import OnlineAdapt
+
+
+class EpisodeRollout(IterableDataset):
+    """Every user plays one whole episode with the policy as it stands; then each episode is learnt from once.
+
+    Args:
+        module: the phase, whose scheme and exploration act.
+        env: users in the training world.
+        rollouts: per epoch.
+        minibatches: per rollout, each of whole episodes.
+        reward_scale: multiplies the users' reward.
+        seed: of the exploration and of what episodes stand together in a minibatch.
+    """
+
+    def __init__(
+        self, module: "OnlineAdapt", env: BatchEnv, rollouts: int, minibatches: int, reward_scale: float, seed: int
+    ) -> None:
+        self.module, self.env = module, env
+        self.rollouts, self.minibatches = rollouts, minibatches
+        self.reward_scale, self.seed = reward_scale, stream(seed, "exploration")
+        self.generator = torch.Generator().manual_seed(stream(seed, f"minibatches of {int(env.user[0])}"))
+        self.finished: deque[tuple[float, float]] = deque(maxlen=20)  # return and length of the latest episodes
+
+    def __len__(self) -> int:
+        return self.rollouts * self.minibatches
+
+    def __iter__(self) -> Iterator[Transition]:
+        for _ in range(self.rollouts):
+            rewards, terminated = self.play()
+            self._record(rewards)
+            order = torch.randperm(self.env.num_users, generator=self.generator)
+            for users in order.tensor_split(self.minibatches):
+                yield self.transitions(users, rewards, terminated)
+
+    @torch.no_grad()
+    def play(self) -> tuple[Tensor, Tensor]:
+        """Rewards (B, horizon) of one episode of every user, 0 past its end, and whether he left, (B,)."""
+        env, scheme = self.env, self.module.scheme
+        policy = StepwisePolicy(scheme, env.num_users, env.horizon + 1)
+        env.reset()
+        rewards, terminated = [], torch.zeros_like(env.done)
+        while len(active := (~env.done).nonzero().squeeze(1)):
+            items, length = env.items[active], env.length[active]
+            allowed = scheme.allowed(items, length)
+            chance = uniforms(self.seed, env.user[active], env.episode[active], length, 2)
+            probabilities = policy.probabilities(items, length, active, allowed)
+            actions = torch.zeros_like(env.length)  # 0, the padding id: no action
+            actions[active] = self.module.exploration.select(probabilities, allowed, chance)
+            feedback = env.step(actions)
+            rewards.append(feedback.reward)
+            terminated |= feedback.terminated
+        return torch.stack(rewards, dim=1), terminated
+
+    def transitions(self, users: Tensor, rewards: Tensor, terminated: Tensor) -> Transition:
+        """The episodes of some users (E,), one row each."""
+        steps = self.env.length[users] - 1  # (E,) recommendations
+        row, step = (torch.arange(int(steps.max()), device=steps.device) < steps.unsqueeze(1)).nonzero().unbind(1)
+        last, left = step == steps[row] - 1, terminated[users][row]
+        return Transition(
+            items=self.env.items[users, : int(steps.max()) + 1],
+            length=step + 1,
+            reward=rewards[users[row], step] * self.reward_scale,
+            terminated=last & left,
+            truncated=last & ~left,
+            row=row,
+        )
+
+    def _record(self, rewards: Tensor) -> None:
+        steps = self.env.length - 1
+        total = self.module.trainer.strategy.reduce(steps.sum(), reduce_op="sum")
+        self.module.environment_steps += int(total)
+        self.finished.extend(zip(rewards.sum(1).tolist(), steps.tolist(), strict=True))
+
+
+class EpisodeDataModule(EnvDataModule):
+    """Simulated users for `OnlineAdapt`, who play whole episodes between updates; nothing is replayed.
+
+    The on-policy alternative to `EnvDataModule`: all users play an episode to its end with one policy, at the cost of
+    one item per step, and each episode is then learnt from once, its transitions together in one causal pass.
+
+    Args:
+        log: where catalogue and sessions come from.
+        reward_model: folder of a finished reward run, whose users answer.
+        users: users at once, over all ranks.
+        rollouts_per_epoch: times that all users play an episode in an epoch.
+        minibatches: gradient steps per rollout; 3 of 100 users with 30 steps each are of about 1,000 transitions.
+        reward_scale: multiplies the users' reward, so that it has the scale of the judge's 0 or 1.
+        test_users: users of the test world that every evaluation plays, the same for every method.
+    """
+
+    def __init__(
+        self,
+        log: LogSource,
+        reward_model: str,
+        users: int = 100,
+        rollouts_per_epoch: int = 10,
+        minibatches: int = 3,
+        reward_scale: float = 0.2,
+        test_users: int = 500,
+    ) -> None:
+        super().__init__(log, reward_model, users, reward_scale=reward_scale, test_users=test_users)
+        self.rollouts_per_epoch, self.minibatches = rollouts_per_epoch, minibatches
+
+    def train_dataloader(self) -> DataLoader:
+        """A rollout and its minibatches, again and again."""
+        assert self.trainer is not None
+        self.rollout = EpisodeRollout(  # type: ignore[assignment]
+            self.trainer.lightning_module,  # type: ignore[arg-type]
+            self.env,
+            self.rollouts_per_epoch,
+            self.minibatches,
+            self.reward_scale,
+            torch.initial_seed(),
+        )
+        return DataLoader(self.rollout, batch_size=None, num_workers=0)

@@ -1,0 +1,50 @@
+"""π̂ of users whose histories grow item by item."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ialp.rl.masks import masked_log_softmax
+
+if TYPE_CHECKING:
+    from ialp.schemes.base import Scheme
+
+
+class StepwisePolicy:
+    """What `Scheme.probabilities` gives, at the cost of the last item rather than of the whole history.
+
+    It keeps keys and values of B users and belongs to the weights that they were computed with: make a new one after an
+    update. Dropout is left out.
+
+    Args:
+        scheme: whose mixture acts.
+        num_users: B.
+        longest: items of the longest history.
+    """
+
+    def __init__(self, scheme: "Scheme", num_users: int, longest: int) -> None:
+        self.scheme = scheme
+        self.parts = [
+            (weight, policy, policy.encoder.memory(num_users, longest))
+            for weight, policy in scheme.mixture().values()
+            if weight > 0
+        ]
+
+    @torch.no_grad()
+    def probabilities(self, items: Tensor, length: Tensor, rows: Tensor, allowed: Tensor) -> Tensor:
+        """π̂(·|s) of A of the users, (A, I), zero where masked.
+
+        Args:
+            items: (A, T) histories, right-padded; asked for after each of their items.
+            length: (A,) of them.
+            rows: (A,) which of the B users these are.
+            allowed: (A, I) mask of what may follow.
+        """
+        last = length - 1
+        item = items.gather(1, last.unsqueeze(1)).squeeze(1)
+        mixed = torch.zeros(allowed.shape, device=allowed.device)
+        for weight, policy, memory in self.parts:
+            state = policy.encoder.append(memory, item, last, rows)
+            mixed += weight * masked_log_softmax(policy.actor(state), allowed).exp()
+        return mixed
