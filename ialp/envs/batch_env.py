@@ -86,6 +86,7 @@ class BatchEnv:
         self.items = torch.zeros(num_users, horizon + 2, dtype=torch.int64, device=self.device)
         self.length = torch.zeros(num_users, dtype=torch.int64, device=self.device)
         self.done = torch.ones(num_users, dtype=torch.bool, device=self.device)
+        self._nobody = torch.zeros_like(self.done)
         self._check_numbers()
         self._head = (torch.arange(horizon + 2, device=self.device) == 0).long()  # 1, 0, 0, …
         for rule in self.exit_rules:
@@ -123,7 +124,7 @@ class BatchEnv:
         column = mask.unsqueeze(1)
         self.items = torch.where(column, self._beginnings.of(self.episode).unsqueeze(1) * self._head, self.items)
         self.length = self.length.masked_fill(mask, 1)
-        self.done = self.done > mask
+        self.done = self._nobody if self._everybody else self.done > mask
         for index, fresh in self._fresh:
             aligned = column if fresh.dim() == 2 else mask.view(-1, *[1] * (fresh.dim() - 1))
             self._memory[index] = torch.where(aligned, fresh, self._memory[index])
