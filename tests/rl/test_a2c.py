@@ -59,6 +59,23 @@ def test_the_next_state_masks_the_action_too():
     assert float(logs["advantage"]) == pytest.approx(0.5 + 0.5 * 4 - value, abs=1e-5)
 
 
+@pytest.mark.parametrize("bootstrap", ["max", "policy"])
+def test_what_follows_is_the_value_of_the_next_state(bootstrap):
+    torch.manual_seed(0)
+    scheme = Scratch()
+    scheme.build(None, ActorCritic(num_items=6, dim=8, layers=1, heads=2, max_length=5))
+    for parameter in scheme.learner.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    _, logs = A2C(gamma=0.5, baseline="action", bootstrap=bootstrap).loss(scheme, transition())
+    learner = scheme.learner
+    before, after = (learner.state(torch.tensor([[1, 2]]), torch.tensor([length])) for length in (1, 2))
+    left = [3, 4, 5, 6]  # the state's item and the action were shown
+    q = learner.critic(after)[0, left]
+    following = q.max() if bootstrap == "max" else (learner.actor(after)[0, left].softmax(0) * q).sum()
+    expected = 0.5 + 0.5 * float(following) - float(learner.critic(before)[0, 2])
+    assert float(logs["advantage"]) == pytest.approx(expected, abs=1e-5)
+
+
 EPISODES = Transition(  # one of two steps that the user ends, one of three that is cut
     items=torch.tensor([[1, 2, 3, 0], [2, 1, 3, 2]]),
     length=torch.tensor([1, 2, 1, 2, 3]),
