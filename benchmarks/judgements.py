@@ -12,11 +12,11 @@ START = time.perf_counter()  # before the imports, which are part of what a user
 import argparse
 import os
 import resource
-import sys
 import tempfile
 from pathlib import Path
 
 import torch
+from memory import peak_mib
 from torch import Tensor
 
 from ialp.data import BuiltinLog, Log
@@ -55,8 +55,7 @@ def main() -> None:
     rate, rate_after_start = oracle.asked / (end - START), oracle.asked / (end - ready)
     print(f"  per second         {rate:8.1f}   without the start: {rate_after_start:.1f}")
     print(f"  cores in use       {time.process_time() / (end - START):8.2f}   of {arguments.threads} threads")
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss: bytes there, KiB elsewhere
-    print(f"  peak memory, MiB   {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit:8.0f}")
+    print(f"  peak memory, MiB   {peak_mib(resource.getrusage(resource.RUSAGE_SELF)):8.0f}")
 
 
 def draw_questions(log: Log, template: PromptTemplate, count: int) -> list[tuple[Tensor, Tensor, Tensor]]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from memory import peak_mib
+
 ROOT = Path(__file__).resolve().parents[1]
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -41,8 +43,7 @@ def fit(config: Path, runs: Path, threads: int) -> Cost:
     if child.returncode:
         raise SystemExit(f"{' '.join(command)}: exit code {child.returncode}")
     (done,) = (runs / config.stem).glob("*/done.json")
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss: bytes there, KiB elsewhere
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit, json.loads(done.read_text()))
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, peak_mib(usage), json.loads(done.read_text()))
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from memory import peak_mib
 
 PIECE = 1_000_000
 
@@ -39,10 +40,10 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "ialp", *verb], check=True)
         seconds = time.perf_counter() - start
         written = sum(file.stat().st_size for file in (root / "out").iterdir())
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak = peak_mib(resource.getrusage(resource.RUSAGE_CHILDREN))
     print(f"ialp data prepare {arguments.reader}: {arguments.n:,} interactions, {size / 1e6:,.0f} MB")
     print(f"  seconds            {seconds:8.1f}   {arguments.n / seconds:,.0f} interactions per second")
-    print(f"  peak memory        {peak / 2**30:8.2f}   GiB, resident, imports included")
+    print(f"  peak memory        {peak / 1024:8.2f}   GiB, resident, imports included")
     print(f"  written            {written / 1e6:8.1f}   MB")
 
 
