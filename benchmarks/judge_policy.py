@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from ialp.data import Log
-from ialp.envs import World
+from ialp.envs.finished import open_world
 from ialp.experiment.evaluate import intervals
-from ialp.experiment.stages import load_log
 from ialp.oracle import JudgementCache, LexicalOracle, Oracle, PromptTemplate, load_judge
 from ialp.report.runs_data import RunData
 from ialp.rl.masks import allowed_items
@@ -64,10 +63,9 @@ def main() -> None:
     given = parser.parse_args()
 
     run = RunData(given.oracle)
-    log = load_log(run.config)
-    assert log is not None
+    world, log = open_world(None, str(given.reward))
     first_items = log.test.first_items()[: given.users]
-    env = World.load(given.reward, log.catalogue.fingerprint).env(first_items, len(first_items), evaluation=True)
+    env = world.env(first_items, len(first_items), evaluation=True)
     oracle = judge_of(run, log, given.lexical)
     episodes = run_episodes(pick_among_random(oracle, env.num_items, given.groups, seed=0), env)
     print(f"{oracle.backend.name} as a policy, {len(first_items)} episodes, {oracle.asked:,} judgements")

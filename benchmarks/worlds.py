@@ -9,21 +9,18 @@ users whose episode is over. The best of several rounds is printed, and the midd
 
 import argparse
 import time
-from pathlib import Path
 from statistics import median
 
 import torch
 
-from ialp.envs import BatchEnv, World
-from ialp.experiment.stages import load_log
-from ialp.report.runs_data import RunData
+from ialp.envs import BatchEnv
+from ialp.envs.finished import open_world
 
 
 def users_of(run: str, users: int) -> BatchEnv:
     """Users in the training world of a reward run."""
-    log = load_log(RunData(Path(run)).config)
-    assert log is not None, f"{run}: its config.yaml names no log"
-    return World.load(run).env(log.train.first_items(), users)
+    world, log = open_world(None, run)
+    return world.env(log.train.first_items(), users)
 
 
 def play(env: BatchEnv, steps: int) -> float:

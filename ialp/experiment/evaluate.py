@@ -11,10 +11,9 @@ from rich.console import Console
 from scipy.stats import bootstrap
 
 from ialp.data import Log
-from ialp.envs import World
+from ialp.envs.finished import open_world
 from ialp.errors import UserError
 from ialp.experiment.files import write_atomically
-from ialp.experiment.stages import load_log
 from ialp.report.runs_data import RunData
 from ialp.rl.rollout import Episodes, argmax_of, run_episodes, sampled_from
 from ialp.schemes import load_policy
@@ -46,12 +45,10 @@ def evaluate(
     place = RunData(_folder(world)) if world else _own_world(source.folder)
     if users < 2:
         raise UserError(f"--users is {users}: an interval needs at least 2 episodes")
-    log = load_log(place.config)
-    if log is None:
-        raise UserError(f"{place.folder}: config.yaml names no data.init_args.log; give --world a finished reward run")
+    opened, log = open_world(None, str(place.folder))
     policy = load_policy(source.folder, log.catalogue.fingerprint).eval()
     first_items = log.test.first_items()[:users]
-    env = World.load(place.folder, log.catalogue.fingerprint).env(first_items, len(first_items), evaluation=True)
+    env = opened.env(first_items, len(first_items), evaluation=True)
     choose = sampled_from(policy, int(source.done.get("seed") or 0)) if sampled else argmax_of(policy)
     episodes = run_episodes(choose, env)
 
