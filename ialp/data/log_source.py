@@ -44,6 +44,12 @@ class Log:
         """(I,) the catalogue's own id of every id of a history; the padding's is empty."""
         return ["", *self.catalogue.ids]
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What a policy for this log is built with: num_items (N), num_users (U) and user_width (F)."""
+        num_users, user_width = self.user_features.shape
+        return {"num_items": self.catalogue.num_items, "num_users": num_users, "user_width": user_width}
+
     def neighbours(self, k: int) -> Tensor:
         """(I, k) the k items most similar by text to every id of a history, best first; fewer in a tiny catalogue."""
         return text_neighbours(self.catalogue, min(k, self.catalogue.num_items - 1))

@@ -81,9 +81,7 @@ class OnlineAdapt(LightningModule):
             return
         theta = self.load_pretrained() if self.scheme.needs_pretrained else None
         data = self._data
-        num_users, user_width = data.log.user_features.shape
-        users = {"num_users": num_users, "user_width": user_width}
-        fresh = {"num_items": data.num_items, "max_length": data.env.items.shape[1], **users, **self.net}
+        fresh = {**data.log.sizes, "max_length": data.env.items.shape[1], **self.net}
         learner = ActorCritic(**(theta.config if theta else fresh))
         learner.encoder.know_users(data.log.user_features)
         self.scheme.repeats = self.repeats

@@ -72,9 +72,7 @@ class IALPPretrain(LightningModule):
         if hasattr(self, "scheme"):
             return
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        num_users, user_width = data.log.user_features.shape
-        users = {"num_users": num_users, "user_width": user_width}
-        policy = ActorCritic(data.num_items, max_length=data.horizon + 2, **users, **self.net)
+        policy = ActorCritic(**data.log.sizes, max_length=data.horizon + 2, **self.net)
         policy.encoder.know_users(data.log.user_features)
         if self.item_init == "tfidf":
             embeddings = text_embeddings(data.log.catalogue, self.net["dim"], seed=torch.initial_seed())
