@@ -56,11 +56,8 @@ class AmazonLog(FileLog):
         check_attributes(name, "the metadata", attributes)
         if unknown := set(attributes) - set(FIELDS):
             raise UserError(f"attributes has {', '.join(sorted(unknown))}: a product has {', '.join(FIELDS)}")
-        self.root, self.name = root, name
-        self.attributes = list(attributes)
-        self.scenario, self.item_word, self.behavior = scenario, item_word, behavior
-        self.max_words = max_words
-        self.test_fraction, self.split_seed = test_fraction, split_seed
+        super().__init__(name, attributes, scenario, item_word, behavior, max_words, test_fraction, split_seed)
+        self.root = root
 
     def read(self, intake: Intake) -> RawLog:
         """The reviews, then what the metadata say of the reviewed products."""

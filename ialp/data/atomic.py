@@ -59,15 +59,8 @@ class AtomicLog(FileLog):
         split_seed: int = 0,
     ):
         check_attributes(name, f"{name}.item", attributes)
-        self.name = name
+        super().__init__(name, attributes, scenario, item_word, behavior, max_words, test_fraction, split_seed)
         self.root = root
-        self.attributes = list(attributes)
-        self.scenario = scenario
-        self.item_word = item_word
-        self.behavior = behavior
-        self.max_words = max_words
-        self.test_fraction = test_fraction
-        self.split_seed = split_seed
 
     def load(self) -> Log:
         """Read both files and split the sequences.

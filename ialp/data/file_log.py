@@ -53,9 +53,9 @@ class RawLog:
 
 
 class FileLog(Recorded, LogSource):
-    """A log that is read from files. A subclass writes `read`, and sets what is listed here from its arguments.
+    """A log that is read from files. A subclass writes `read`, and hands on what all logs have.
 
-    Attributes:
+    Args:
         name: Of the log.
         attributes: Columns of the items that make their text, in this order.
         scenario: Kind of platform, as the prompt names it.
@@ -66,14 +66,22 @@ class FileLog(Recorded, LogSource):
         split_seed: Seed of that choice.
     """
 
-    name: str
-    attributes: list[str]
-    scenario: str
-    item_word: str
-    behavior: str
-    max_words: int
-    test_fraction: float
-    split_seed: int
+    def __init__(
+        self,
+        name: str,
+        attributes: Sequence[str],
+        scenario: str,
+        item_word: str,
+        behavior: str,
+        max_words: int,
+        test_fraction: float,
+        split_seed: int,
+    ) -> None:
+        self.name = name
+        self.attributes = list(attributes)
+        self.scenario, self.item_word, self.behavior = scenario, item_word, behavior
+        self.max_words = max_words
+        self.test_fraction, self.split_seed = test_fraction, split_seed
 
     @abstractmethod
     def read(self, intake: Intake) -> RawLog:
@@ -157,11 +165,15 @@ def read_items(table: Table, item: str, attributes: Sequence[str], intake: Intak
     path = table.path
     rows = pl.concat(table.rows([item, *attributes], intake))
     rows = clean_ids(path, rows, item, "item without an id", intake)
-    rows = intake.sift(path, rows, ~pl.col(item).is_first_distinct(), 'item id "{}" appears a second time', item)
-    rows = intake.sift(
-        path, rows, silent(attributes), 'item "{}" has no text in any of: ' + ", ".join(attributes), item
-    )
+    rows = sift_items(path, rows, item, attributes, intake)
     return rows.select(pl.col(item).alias(ITEM), *attributes)
+
+
+def sift_items(path: Path, rows: pl.DataFrame, item: str, attributes: Sequence[str], intake: Intake) -> pl.DataFrame:
+    """Every item once, and each with a text."""
+    rows = intake.sift(path, rows, ~pl.col(item).is_first_distinct(), 'item id "{}" appears a second time', item)
+    said = 'item "{}" has no text in any of: ' + ", ".join(attributes)
+    return intake.sift(path, rows, silent(attributes), said, item)
 
 
 def silent(attributes: Sequence[str]) -> pl.Expr:

@@ -80,13 +80,9 @@ class LastfmLog(FileLog):
             raise UserError(f"gap_minutes is {gap_minutes}: it must be above 0")
         if max_plays < 2:
             raise UserError(f"max_plays is {max_plays}: a sequence needs two or more")
+        super().__init__(name, attributes, scenario, item_word, behavior, max_words, test_fraction, split_seed)
         self.root = root
         self.gap_minutes, self.max_plays = gap_minutes, max_plays
-        self.attributes = list(attributes)
-        self.name = name
-        self.scenario, self.item_word, self.behavior = scenario, item_word, behavior
-        self.max_words = max_words
-        self.test_fraction, self.split_seed = test_fraction, split_seed
 
     def read(self, intake: Intake) -> RawLog:
         """All files, whole."""

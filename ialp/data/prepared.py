@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from ialp import __version__
-from ialp.data.file_log import ITEM, FileLog, RawLog, silent
+from ialp.data.file_log import ITEM, FileLog, RawLog, sift_items
 from ialp.data.intake import LINE, Intake
 from ialp.data.log_source import Log
 from ialp.errors import UserError
@@ -51,12 +51,9 @@ class PreparedLog(FileLog):
         test_fraction: float = 0.2,
         split_seed: int = 0,
     ) -> None:
+        words = scenario or "", item_word or "", behavior or ""  # load() asks the manifest for what is empty
+        super().__init__("", attributes or [], *words, max_words, test_fraction, split_seed)
         self.root = root
-        self.name = ""
-        self.attributes = list(attributes or [])
-        self.scenario, self.item_word, self.behavior = scenario or "", item_word or "", behavior or ""
-        self.max_words = max_words
-        self.test_fraction, self.split_seed = test_fraction, split_seed
 
     def load(self) -> Log:
         """Read the folder and split the sequences; what the arguments leave open, the manifest says."""
@@ -216,9 +213,7 @@ def _read(path: Path, types: Mapping[str, Any], intake: Intake) -> pl.DataFrame:
 
 def _check_items(path: Path, rows: pl.DataFrame, attributes: list[str], intake: Intake) -> pl.DataFrame:
     rows = intake.sift(path, rows, pl.col(ITEM) == "", "item without an id")
-    rows = intake.sift(path, rows, ~pl.col(ITEM).is_first_distinct(), 'item id "{}" appears a second time', ITEM)
-    said = 'item "{}" has no text in any of: ' + ", ".join(attributes)
-    return intake.sift(path, rows, silent(attributes), said, ITEM).drop(LINE)
+    return sift_items(path, rows, ITEM, attributes, intake).drop(LINE)
 
 
 def _check_interactions(path: Path, rows: pl.DataFrame, num_items: int, intake: Intake) -> pl.DataFrame:

@@ -73,15 +73,11 @@ class TableLog(FileLog):
             raise UserError(f"{name}: attributes has {ITEM}: the prepared items' id is called so; rename the column")
         if separator is not None and len(separator) != 1:
             raise UserError(f'separator is "{separator}": it is one character, or null')
+        super().__init__(name, attributes, scenario, item_word, behavior, max_words, test_fraction, split_seed)
         self.root = root
         self.interactions, self.items = interactions, items
-        self.attributes = list(attributes)
         self.columns = Columns(user, item, time, rating, *rating_range, min_rating)
         self.separator, self.header = separator, header
-        self.name = name
-        self.scenario, self.item_word, self.behavior = scenario, item_word, behavior
-        self.max_words = max_words
-        self.test_fraction, self.split_seed = test_fraction, split_seed
 
     def read(self, intake: Intake) -> RawLog:
         """The items, if they have a file, and the interactions."""
