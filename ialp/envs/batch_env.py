@@ -230,7 +230,7 @@ class BatchEnv:
         for name in ("items", "length", "user", "episode", "done"):
             setattr(self, name, state[name].to(self.device).clone())
         self._everybody = False
-        self._begin_by(state.get("seed", self.seed))
+        self._begin_by(state["seed"])
         self._memory = [memory.to(self.device).clone() for memory in state["memory"]]
         self._answered = state["answered"].to(self.device).clone()
 
