@@ -11,11 +11,13 @@ from torch.utils.data import DataLoader
 from ialp.data.log_source import LogSource
 from ialp.data.ranks import share_of_rank
 from ialp.data.rollout import Rollout
-from ialp.oracle import JudgementCache, Oracle, PromptTemplate, load_judge
+from ialp.errors import UserError
+from ialp.oracle import JudgementCache, Judging, Oracle, PromptTemplate, load_judge
+from ialp.oracle.calibration import NoneCalibration
 from ialp.rl.candidates import CandidateSampler, WithNeighbours
 from ialp.rl.chance import stream, uniforms
 from ialp.rl.replay import ReplayBuffer
-from ialp.types import Transition
+from ialp.types import Judgement, Transition
 
 if TYPE_CHECKING:
     from ialp.phases.pretrain import IALPPretrain
@@ -78,9 +80,15 @@ class OracleRollout(Rollout):
         self.length += 1
         never = torch.zeros_like(judgement.accepted)
         cut = self.length > self.horizon
-        reward = judgement.accepted.float()  # Eq. 3
+        reward = self._reward(judgement, pick)
         self.buffer.add(Transition(self.items, length, reward, never, cut, candidates, judgement.choice))
         self.module.record(judgement, action.squeeze(1))
+
+    def _reward(self, judgement: Judgement, pick: Tensor) -> Tensor:
+        """(B,) Eq. 3, or the probability that the judge gave to the candidate (B,) that became the action."""
+        if self.oracle.judging.reward == "accepted":
+            return judgement.accepted.float()
+        return judgement.log_probabilities.gather(1, pick.unsqueeze(1)).squeeze(1).exp()
 
     def _begin_episode(self) -> None:
         """First items drawn from the log; all users are in step, since only the horizon ends an episode."""
@@ -99,6 +107,7 @@ class OracleDataModule(LightningDataModule):
         log: where catalogue and sessions come from; only the training sequences are used.
         judge: the model that judges, as class_path and init_args, or an instance.
         oracle: folder of a finished oracle run, whose adapter the judge takes; null judges untuned.
+        judging: how answers become picks and rewards.
         sampler: which candidates the judge is shown.
         users: histories grown side by side, over all ranks.
         candidates: K, the items to choose from.
@@ -118,6 +127,7 @@ class OracleDataModule(LightningDataModule):
         log: LogSource,
         judge: Any,
         oracle: str | None = None,
+        judging: Judging | None = None,
         sampler: CandidateSampler | None = None,
         users: int = 50,
         candidates: int = 10,
@@ -132,7 +142,7 @@ class OracleDataModule(LightningDataModule):
         budget: int | None = None,
     ) -> None:
         super().__init__()
-        self.source, self.judge, self.oracle_run = log, judge, oracle
+        self.source, self.judge, self.oracle_run, self.judging = log, judge, oracle, judging or Judging()
         self.sampler = sampler or WithNeighbours()
         self.users, self.candidates, self.horizon, self.neighbours = users, candidates, horizon, neighbours
         self.steps_per_epoch, self.updates_per_step = steps_per_epoch, updates_per_step
@@ -153,11 +163,21 @@ class OracleDataModule(LightningDataModule):
             JudgementCache(Path(self.cache)),
             PromptTemplate(*words, path=self.template),
             catalogue,
-            budget=self.budget,
+            self.judging,
+            self.budget,
+            self._none_threshold(),
         )
         popularity = self.log.train.popularity(catalogue.num_items)
         self.sampler.prepare(self.log.neighbours(self.neighbours), popularity)
         self.buffer = ReplayBuffer(self.replay_capacity, torch.initial_seed() + self.trainer.global_rank)
+
+    def _none_threshold(self) -> float | None:
+        """What OracleTuning fitted, where it is asked for."""
+        if self.judging.none == "argmax":
+            return None
+        if self.oracle_run is None:
+            raise UserError("judging.none is calibrated, but data.oracle names no tuned oracle; set none: argmax")
+        return NoneCalibration.load(self.oracle_run).threshold
 
     @property
     def num_items(self) -> int:

@@ -38,6 +38,7 @@ class PromptDataModule(LightningDataModule):
         log: Where the log comes from.
         interactions: Sampled from the training sequences to tune on; the paper's number.
         validation: Further interactions of the training sequences, to watch the tuning.
+        calibration: And further ones, on which the threshold for None is fitted.
         held_out: Questions for the report: the last next item of so many test sequences, all where there are fewer.
         none_share: Share of questions without the true candidate, whose answer is None.
         candidates: K, items to choose from.
@@ -54,6 +55,7 @@ class PromptDataModule(LightningDataModule):
         log: LogSource,
         interactions: int = 1000,
         validation: int = 200,
+        calibration: int = 500,
         held_out: int = 500,
         none_share: float = 0.1,
         candidates: int = 10,
@@ -69,7 +71,8 @@ class PromptDataModule(LightningDataModule):
             if value < 1:
                 raise UserError(f"data.{name} is {value}: it must be at least 1")
         self.source = log
-        self.interactions, self.validation, self.held_out = interactions, validation, held_out
+        self.interactions, self.validation = interactions, validation
+        self.calibrating, self.held_out = calibration, held_out
         self.none_share, self.candidates, self.max_history = none_share, candidates, max_history
         self.batch_size, self.template_path, self.seed = batch_size, template, seed
         self.log: Log
@@ -88,7 +91,10 @@ class PromptDataModule(LightningDataModule):
         order = new[torch.randperm(len(new), generator=generator)]
         count = min(self.interactions, len(order) - 1)
         self._training = histories(log.train, order[:count], self.max_history)
-        self._validation = histories(log.train, order[count : count + self.validation], self.max_history)
+        watched = order[count : count + self.validation]
+        self._validation = histories(log.train, watched, self.max_history)
+        spare = order[count + self.validation :][: self.calibrating]  # a small log has none left: it is watched twice
+        self._calibration = histories(log.train, spare if len(spare) else watched, self.max_history)
         self.log = log
 
     def train_dataloader(self) -> DataLoader:
@@ -101,6 +107,11 @@ class PromptDataModule(LightningDataModule):
         batch = self._ask(*self._validation, self.none_share, torch.Generator().manual_seed(self.seed))
         rows = range(len(batch.answer))
         return DataLoader(rows, self.batch_size, collate_fn=lambda indices: select(batch, indices))  # type: ignore[arg-type]
+
+    def calibration(self) -> tuple[PromptBatch, PromptBatch]:
+        """Questions of the training world that nothing was tuned on: with the true next item, and without it."""
+        generator = torch.Generator().manual_seed(self.seed + 1)
+        return self._ask(*self._calibration, 0.0, generator), self._ask(*self._calibration, 1.0, generator)
 
     def examination(self) -> tuple[PromptBatch, PromptBatch]:
         """Questions of the test world that hold the true next item, and the same ones without it."""

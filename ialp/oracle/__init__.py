@@ -3,7 +3,7 @@
 from ialp.oracle.backends import JudgeBackend, LexicalOracle, LocalLM, LoRA
 from ialp.oracle.cache import JudgementCache
 from ialp.oracle.judges import load_judge
-from ialp.oracle.oracle import BudgetExceeded, Oracle
+from ialp.oracle.oracle import BudgetExceeded, Judging, Oracle
 from ialp.oracle.prompt import PromptTemplate
 from ialp.oracle.questions import Questions
 
@@ -11,6 +11,7 @@ __all__ = [
     "BudgetExceeded",
     "JudgeBackend",
     "JudgementCache",
+    "Judging",
     "LexicalOracle",
     "LoRA",
     "LocalLM",

@@ -1,7 +1,10 @@
 """The oracle: candidates are shuffled, questions asked once, answers kept, and put back in order."""
 
 import hashlib
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -9,8 +12,9 @@ from torch import Tensor
 
 from ialp.data.catalogue import Catalogue
 from ialp.errors import UserError
-from ialp.oracle.backends.base import JudgeBackend
+from ialp.oracle.backends.base import BudgetExceeded, JudgeBackend
 from ialp.oracle.cache import JudgementCache
+from ialp.oracle.calibration import pick_calibrated
 from ialp.oracle.prompt import PromptTemplate
 from ialp.oracle.questions import Questions, latest
 from ialp.types import Judgement
@@ -18,8 +22,32 @@ from ialp.types import Judgement
 STORE_EVERY = 256  # questions; a killed run loses no more than these
 
 
-class BudgetExceeded(UserError):  # noqa: N818 - a clean stop
-    """The model would have to be asked more often than the budget allows; all answers so far are in the cache."""
+@dataclass
+class Judging:
+    """How answers become picks.
+
+    Attributes:
+        orders: Every question is asked in so many orders of its candidates, and the probabilities are averaged.
+        none: `argmax`: None is picked where it is the most probable label (the paper); `calibrated`: where its
+            probability reaches the threshold that OracleTuning fitted.
+        temperature: 0 picks the most probable label; above it, labels are drawn from p^(1/temperature), with noise
+            that depends on the question alone.
+        reward: `accepted`: 1 for a pick, 0 for None (Eq. 3, the paper); `probability`: what the judge gave the action.
+        shuffle_seed: Seeds the order in which candidates are shown. It depends on the question alone, so that the
+            same question always gets the same order, whatever the order of its candidates or the batch around it.
+    """
+
+    orders: int = 1
+    none: Literal["argmax", "calibrated"] = "argmax"
+    temperature: float = 0.0
+    reward: Literal["accepted", "probability"] = "accepted"
+    shuffle_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.orders < 1:
+            raise UserError(f"judging.orders is {self.orders}: it must be at least 1")
+        if self.temperature < 0:
+            raise UserError(f"temperature is {self.temperature}: it must be 0 (the most probable label) or more")
 
 
 class Oracle:
@@ -30,15 +58,13 @@ class Oracle:
         cache: Where judgements are kept; None keeps them in memory.
         template: What makes a prompt of a history and its candidates.
         catalogue: The items' texts.
-        shuffle_seed: Seeds the order in which candidates are shown. It depends on the question alone, so that the
-            same question always gets the same order, whatever the order of its candidates or the batch around it.
-        budget: How many questions the model may be asked in all; None is no limit. Cached answers are free.
-        temperature: 0 picks the most probable label; above it, labels are drawn from p^(1/temperature), with noise
-            that depends on the question alone.
+        judging: How answers become picks.
+        budget: How many prompts the model may be asked in all; None is no limit. Cached answers are free.
+        none_threshold: Probability of None from which on it is the pick; None (the value): where it is the largest.
 
     Attributes:
-        asked: Questions that the model has answered.
-        hits: Questions that it did not have to answer: cached ones, and repeats within a batch.
+        asked: Prompts that the model has answered.
+        hits: Prompts that it did not have to answer: cached ones, and repeats within a batch.
     """
 
     def __init__(
@@ -47,19 +73,17 @@ class Oracle:
         cache: JudgementCache | None,
         template: PromptTemplate,
         catalogue: Catalogue,
-        shuffle_seed: int = 0,
+        judging: Judging | None = None,
         budget: int | None = None,
-        temperature: float = 0.0,
+        none_threshold: float | None = None,
     ):
-        if temperature < 0:
-            raise UserError(f"temperature is {temperature}: it must be 0 (the most probable label) or more")
         self.backend = backend
         self.cache = JudgementCache() if cache is None else cache
         self.template = template
         self.catalogue = catalogue
-        self.shuffle_seed = shuffle_seed
+        self.judging = judging or Judging()
         self.budget = budget
-        self.temperature = temperature
+        self.none_threshold = none_threshold
         self.asked = 0
         self.hits = 0
         backend.prepare(catalogue)
@@ -72,14 +96,20 @@ class Oracle:
         """
         device = candidates.device
         recent, kept = latest(history.cpu(), length.cpu(), self.template.max_history)
-        noise = question_hash(self.shuffle_seed, recent, candidates.cpu())  # (B, K + 1) uint64, the last is None's
-        order = torch.from_numpy(noise[:, :-1].argsort(1, kind="stable"))  # (B, K)
-        shown = candidates.cpu().gather(1, order)
-        answers = self._answers(Questions.from_items(self.template, self.catalogue.texts, recent, kept, shown))
-        pick = self._pick(answers, noise)  # in the order shown, so that ties favour no place in `candidates`
-        restored = torch.cat([order, torch.full_like(pick, candidates.shape[1])], dim=1)  # (B, K + 1)
-        log_probabilities = torch.empty_like(answers).scatter_(1, restored, answers)
-        return Judgement(restored.gather(1, pick).squeeze(1).to(device), log_probabilities.to(device))
+        orders = self.judging.orders
+        seeds = [self.judging.shuffle_seed ^ (turn << 32) for turn in range(orders)]
+        noises = [question_hash(seed, recent, candidates.cpu()) for seed in seeds]  # (B, K + 1) each, None's last
+        order = torch.from_numpy(np.concatenate(noises)[:, :-1].argsort(1, kind="stable"))  # (orders·B, K)
+        shown = candidates.cpu().repeat(orders, 1).gather(1, order)
+        texts = self.catalogue.texts
+        asked = Questions.from_items(self.template, texts, recent.repeat(orders, 1), kept.repeat(orders), shown)
+        answers = self._answers(asked)  # (orders·B, K + 1), as shown
+        restored = torch.cat([order, torch.full((len(order), 1), candidates.shape[1])], dim=1)
+        turns = torch.empty_like(answers).scatter_(1, restored, answers).view(orders, len(recent), -1)
+        log_probabilities = turns.logsumexp(0) - math.log(orders) if orders > 1 else turns[0]  # (B, K + 1)
+        first = restored[: len(recent)]  # picks are made in an order shown, so that ties favour no place
+        pick = first.gather(1, self._pick(log_probabilities.gather(1, first), noises[0]))
+        return Judgement(pick.squeeze(1).to(device), log_probabilities.to(device))
 
     def _answers(self, questions: Questions) -> Tensor:
         """(B, K + 1) log-probabilities in the order shown, from the cache or else from the model."""
@@ -99,22 +129,28 @@ class Oracle:
         return torch.stack([known[key] for key in keys])
 
     def _ask(self, questions: Questions, keys: Sequence[bytes], rows: Sequence[int]) -> dict[bytes, Tensor]:
-        answers = self.backend.log_probabilities(questions.select(rows)).float().cpu()
-        fresh = {keys[row]: answer for row, answer in zip(rows, answers, strict=True)}
-        self.cache.put_many(fresh)
-        self.asked += len(rows)
-        return fresh
+        """Ask the model, and store every answer as soon as it is there."""
+        found: dict[bytes, Tensor] = {}
+        for answered, log_probabilities in self.backend.stream(questions.select(rows)):
+            answers = log_probabilities.float().cpu()
+            fresh = {keys[rows[row]]: answer for row, answer in zip(answered, answers, strict=True)}
+            self.cache.put_many(fresh)
+            self.asked += len(fresh)
+            found |= fresh
+        return found
 
     def _key(self, prompt: str) -> bytes:
         return hashlib.sha256(f"{self.backend.fingerprint}\n{prompt}".encode()).digest()
 
     def _pick(self, log_probabilities: Tensor, noise: np.ndarray) -> Tensor:
         """(B, 1) the label picked: argmax, or a Gumbel-max draw at a temperature above 0."""
-        if self.temperature == 0:
-            return log_probabilities.argmax(1, keepdim=True)
-        uniform = torch.from_numpy((mix(noise) >> np.uint64(11)).astype(np.float64) + 0.5) / 2**53
-        gumbel = -torch.log(-torch.log(uniform))
-        return (log_probabilities / self.temperature + gumbel).argmax(1, keepdim=True)
+        scores = log_probabilities
+        if self.judging.temperature > 0:
+            uniform = torch.from_numpy((mix(noise) >> np.uint64(11)).astype(np.float64) + 0.5) / 2**53
+            scores = scores / self.judging.temperature - torch.log(-torch.log(uniform))
+        if self.none_threshold is None:
+            return scores.argmax(1, keepdim=True)
+        return pick_calibrated(log_probabilities, scores, self.none_threshold).unsqueeze(1)
 
 
 def question_hash(seed: int, history: Tensor, candidates: Tensor) -> np.ndarray:

@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric
 from ialp.data.prompts import PromptBatch, PromptDataModule
 from ialp.oracle.backends.base import ORACLE_FOLDER, JudgeBackend, LoRA, Tuner
 from ialp.oracle.backends.lexical import LexicalOracle
+from ialp.oracle.calibration import fit_none
 from ialp.oracle.judges import load_judge
 from ialp.oracle.report import examine, print_report
 
@@ -58,9 +59,13 @@ class OracleTuning(LightningModule):
         if not hasattr(self, "tuner"):
             self.judge.prepare(self._data.log.catalogue)
             self.tuner = self.judge.tuner(self.lora)
+            if not any(parameter.requires_grad for parameter in self.tuner.parameters()):
+                self.trainer.fit_loop.max_epochs = 0  # nothing to learn: the judge is calibrated and examined
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with a linear warm-up and a cosine decay."""
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig | None:
+        """AdamW with a linear warm-up and a cosine decay; none where the judge has nothing to learn."""
+        if not any(parameter.requires_grad for parameter in self.tuner.parameters()):
+            return None
         groups = self.tuner.parameter_groups(self.lr)
         optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
@@ -93,7 +98,12 @@ class OracleTuning(LightningModule):
         self._restore_best()
         folder = Path(self.trainer.default_root_dir)
         self.tuner.save(folder / ORACLE_FOLDER)
-        self._examine("after", self.judge.tuned(folder))
+        tuned = self.judge.tuned(folder)
+        tuned.prepare(self._data.log.catalogue)
+        held, bare = self._data.calibration()
+        answers, answers_bare = (tuned.log_probabilities(batch.questions).cpu() for batch in (held, bare))
+        fit_none(answers, answers_bare, held.answer, self._data.none_share).save(folder / ORACLE_FOLDER)
+        self._examine("after", tuned)
         if not isinstance(self.judge, LexicalOracle):
             self._examine("word overlap", LexicalOracle())
         questions = len(self._data.examination()[0].answer)

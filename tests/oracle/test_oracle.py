@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ialp.errors import UserError
-from ialp.oracle import BudgetExceeded, JudgeBackend, JudgementCache, LoRA, Oracle, Questions
+from ialp.oracle import BudgetExceeded, JudgeBackend, JudgementCache, Judging, LoRA, Oracle, Questions
 from ialp.oracle.backends.base import Tuner
 
 
@@ -85,7 +85,7 @@ def test_another_seed_shows_another_order(catalogue, template):
     asked = []
     for seed in (0, 1):
         backend = LongestText()
-        Oracle(backend, None, template, catalogue, shuffle_seed=seed).judge(*questions())
+        Oracle(backend, None, template, catalogue, Judging(shuffle_seed=seed)).judge(*questions())
         asked.append(backend.shown)
     assert asked[0] != asked[1]
     assert [sorted(row) for row in asked[0]] == [sorted(row) for row in asked[1]]
@@ -169,7 +169,7 @@ def test_temperature_draws_in_proportion_and_repeats_itself(catalogue, template)
         def log_probabilities(self, questions: Questions) -> Tensor:
             return torch.tensor([[0.6, 0.3, 0.1]]).log().repeat(len(questions), 1)
 
-    oracle = Oracle(Coin(), None, template, catalogue, temperature=1.0)
+    oracle = Oracle(Coin(), None, template, catalogue, Judging(temperature=1.0))
     batch = questions(2000, candidates=2)
     judgement = oracle.judge(*batch)
     probability = judgement.log_probabilities.exp().gather(1, judgement.choice[:, None])
@@ -177,4 +177,55 @@ def test_temperature_draws_in_proportion_and_repeats_itself(catalogue, template)
     assert shares == pytest.approx([0.6, 0.3, 0.1], abs=0.04)
     assert torch.equal(oracle.judge(*batch).choice, judgement.choice)
     with pytest.raises(UserError, match="temperature is -1"):
-        Oracle(Coin(), None, template, catalogue, temperature=-1)
+        Judging(temperature=-1)
+    with pytest.raises(UserError, match="orders is 0"):
+        Judging(orders=0)
+
+
+def test_several_orders_are_averaged(catalogue, template):
+    """A judge that goes by place alone is left with nothing to prefer but what the mean of its places gives."""
+
+    class First(LongestText):
+        def log_probabilities(self, questions: Questions) -> Tensor:
+            return torch.tensor([[0.9, 0.05, 0.03, 0.02]]).log().repeat(len(questions), 1)
+
+    oracle = Oracle(First(), None, template, catalogue, Judging(orders=8))
+    history, length, candidates = questions(20, candidates=3)
+    judgement = oracle.judge(history, length, candidates)
+    assert oracle.asked + oracle.hits == 160  # three candidates have six orders: some turns are repeats
+    one = Oracle(First(), None, template, catalogue).judge(history, length, candidates)
+    assert one.log_probabilities.exp().max(1).values.min() > 0.89
+    assert judgement.log_probabilities.exp().sum(1) == pytest.approx(1, abs=1e-5)
+    assert judgement.log_probabilities.exp().max(1).values.mean() < 0.75
+    assert torch.equal(
+        oracle.judge(history.flip(0), length.flip(0), candidates.flip(0)).choice.flip(0), judgement.choice
+    )
+
+
+def test_none_by_a_threshold(catalogue, template):
+    class Mostly(LongestText):
+        def log_probabilities(self, questions: Questions) -> Tensor:
+            return torch.tensor([[0.2, 0.4, 0.4]]).log().repeat(len(questions), 1)
+
+    picks = [
+        Oracle(Mostly(), None, template, catalogue, none_threshold=threshold).judge(*questions(5, candidates=2))
+        for threshold in (0.39, 0.41)
+    ]
+    assert picks[0].choice.tolist() == [2] * 5
+    assert picks[1].accepted.all()
+
+
+def test_what_was_answered_is_kept_when_a_later_answer_fails(catalogue, template, tmp_path):
+    class Stops(LongestText):
+        def stream(self, questions: Questions):
+            for row in (3, 0, 4):
+                yield [row], self.log_probabilities(questions.select([row]))
+            raise BudgetExceeded("spent")
+
+    cache = JudgementCache(tmp_path / "cache.sqlite")
+    with pytest.raises(BudgetExceeded):
+        Oracle(Stops(), cache, template, catalogue).judge(*questions(6))
+    expected = Oracle(LongestText(), None, template, catalogue).judge(*questions(6))
+    oracle = Oracle(LongestText(), cache, template, catalogue)
+    assert torch.equal(oracle.judge(*questions(6)).log_probabilities, expected.log_probabilities)
+    assert (oracle.asked, oracle.hits) == (3, 3)

@@ -1,10 +1,13 @@
 """What every judge can do: answer questions with log-probabilities, and be tuned."""
 
+import hashlib
+import inspect
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -14,6 +17,10 @@ from ialp.oracle.questions import Questions
 
 ORACLE_FOLDER = "oracle"  # where a run of OracleTuning leaves what it learnt
 ORACLE_FILE = "oracle.json"
+
+
+class BudgetExceeded(UserError):  # noqa: N818 - a clean stop
+    """A judge would have to be asked more often than the budget allows; all answers so far are in the cache."""
 
 
 @dataclass
@@ -51,38 +58,98 @@ class Tuner(nn.Module, ABC):
         return [{"params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]
 
 
+class Untuned(Tuner):
+    """The tuner of a judge that learns nothing: it answers as it is, and only its threshold for None is fitted."""
+
+    def __init__(self, judge: "JudgeBackend"):
+        super().__init__()
+        self.judge = judge
+
+    def forward(self, questions: Questions, answer: Tensor) -> tuple[Tensor, Tensor]:
+        """Negative log-likelihood of answer (B,), and the judge's log-probabilities (B, K + 1)."""
+        log_probabilities = self.judge.log_probabilities(questions).to(answer.device)
+        return nn.functional.nll_loss(log_probabilities, answer), log_probabilities
+
+    def save(self, folder: Path) -> None:
+        """Say whose folder it is."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ORACLE_FILE).write_text(json.dumps({"judge": type(self.judge).__name__}, indent=2) + "\n")
+
+
 class JudgeBackend(ABC):
-    """Answers questions. A subclass named in YAML (`class_path`) is all that a new judge needs."""
+    """Answers questions. A subclass with `log_probabilities`, named in YAML by `class_path`, is all that a judge needs.
 
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """For people: shown in reports and in the final table."""
+    Whatever can change an answer must be an argument of the constructor, or written in the file that holds the class:
+    the cache knows a judge by these. A judge that depends on more, such as a file that it reads, says so in
+    `fingerprint`.
+    """
 
-    @property
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """All but the prompt that can change an answer: model, revision, adapter, dtype, backend."""
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Keep the arguments of the constructor, which `fingerprint` is made of."""
+        judge = super().__new__(cls)
+        judge._arguments = args, kwargs
+        return judge
 
     @abstractmethod
     def log_probabilities(self, questions: Questions) -> Tensor:
         """(B, K + 1) float32 log-probabilities of the labels, normalised over them; the last is None."""
 
-    @abstractmethod
-    def tuner(self, lora: LoRA) -> Tuner:
-        """A trainable copy. Judges that are no networks take what they need of `lora`, which may be nothing."""
+    @property
+    def name(self) -> str:
+        """For people: shown in reports and in the final table."""
+        return type(self).__name__
 
-    @abstractmethod
+    @property
+    def fingerprint(self) -> str:
+        """All but the prompt that can change an answer: here class, source file and arguments of the constructor.
+
+        Raises:
+            UserError: An argument has no value of its own to tell it by; define `fingerprint` in the class.
+        """
+        kind = type(self)
+        arguments = repr(self._arguments)
+        if " at 0x" in arguments:
+            raise UserError(f"judge {self.name}: arguments {arguments} do not tell one judge from another; "
+                            "define `fingerprint`, from all that can change an answer")  # fmt: skip
+        try:
+            source = inspect.getsource(inspect.getmodule(kind) or kind)
+        except (OSError, TypeError):
+            raise UserError(f"judge {self.name}: its source is not in a file; define `fingerprint`") from None
+        parts = [f"{kind.__module__}.{kind.__qualname__}", source, arguments]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def stream(self, questions: Questions) -> Iterator[tuple[list[int], Tensor]]:
+        """Answers as they come in: rows of `questions`, and their log-probabilities (rows, K + 1).
+
+        What was yielded is stored, even where a later answer fails. Here all come at once; a judge whose answers
+        arrive one by one, and cost something, yields them so.
+        """
+        yield list(range(len(questions))), self.log_probabilities(questions)
+
+    def tuner(self, lora: LoRA) -> Tuner:
+        """A trainable copy; judges that are no networks take what they need of `lora`. Here nothing is to learn."""
+        del lora
+        return Untuned(self)
+
     def tuned(self, folder: str | Path) -> "JudgeBackend":
-        """This judge with what OracleTuning left in a run folder.
+        """This judge with what OracleTuning left in a run folder; itself where it learns nothing.
 
         Raises:
             UserError: Nothing is there, or it was tuned on another judge.
         """
+        del folder
+        return self
 
     def prepare(self, catalogue: Catalogue) -> None:
         """Read the catalogue before the first question; most judges have no need to."""
         del catalogue
+
+    @property
+    def tokens(self) -> int | None:
+        """Tokens that the model has read and written so far, or None where that has no meaning."""
+        return None
 
     @property
     def label_mass(self) -> float | None:
