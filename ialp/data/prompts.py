@@ -116,12 +116,22 @@ class PromptDataModule(LightningDataModule):
     def examination(self) -> tuple[PromptBatch, PromptBatch]:
         """Questions of the test world that hold the true next item, and the same ones without it."""
         generator = torch.Generator().manual_seed(self.HELD_OUT_SEED)
+        asked = self._held_out(generator)
+        return self._ask(*asked, 0.0, generator), self._ask(*asked, 1.0, generator)
+
+    def popular_examination(self) -> PromptBatch:
+        """The first questions of `examination`, with the other candidates drawn by their popularity in training."""
+        generator = torch.Generator().manual_seed(self.HELD_OUT_SEED)
+        popularity = self.log.train.popularity(self.log.catalogue.num_items)
+        return self._ask(*self._held_out(generator), 0.0, generator, popularity)
+
+    def _held_out(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Histories (n, T), their lengths (n,) and true next items (n,) of the test world."""
         last = last_meetings(self.log.test)
         if not len(last):
             raise UserError(f"{self.log.name}: no test sequence has a new item to ask about")
         rows = last[torch.randperm(len(last), generator=generator)[: self.held_out]]
-        asked = histories(self.log.test, rows, self.max_history)
-        return self._ask(*asked, 0.0, generator), self._ask(*asked, 1.0, generator)
+        return histories(self.log.test, rows, self.max_history)
 
     def transfer_batch_to_device(self, batch: PromptBatch, device: torch.device, dataloader_idx: int) -> PromptBatch:
         """Texts stay; the answers move."""
@@ -134,11 +144,20 @@ class PromptDataModule(LightningDataModule):
         return self._ask(history[indices], length[indices], following[indices], self.none_share, generator)
 
     def _ask(
-        self, history: Tensor, length: Tensor, following: Tensor, none_share: float, generator: torch.Generator
+        self,
+        history: Tensor,
+        length: Tensor,
+        following: Tensor,
+        none_share: float,
+        generator: torch.Generator,
+        weights: Tensor | None = None,
     ) -> PromptBatch:
-        """Candidates around the true next items (B,), of which a share is left out."""
+        """Candidates around the true next items (B,), of which a share is left out; others drawn by weights (I,)."""
         taken = torch.cat([history, following[:, None]], dim=1)
-        offered = draw_others(taken, self.candidates, self.log.catalogue.num_items, generator)  # (B, K)
+        if weights is None:
+            offered = draw_others(taken, self.candidates, self.log.catalogue.num_items, generator)  # (B, K)
+        else:
+            offered = draw_others_by(weights, taken, self.candidates, generator)
         place = torch.randint(self.candidates, following.shape, generator=generator)
         none = torch.rand(following.shape, generator=generator) < none_share
         offered[~none] = offered[~none].scatter(1, place[~none, None], following[~none, None])
@@ -199,6 +218,20 @@ def draw_others(taken: Tensor, count: int, num_items: int, generator: torch.Gene
     while (clash := clashes(drawn, taken)).any():
         drawn[clash] = torch.randint(1, num_items + 1, (int(clash.sum()),), generator=generator)
     return drawn
+
+
+def draw_others_by(weights: Tensor, taken: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """(B, count) items drawn by weights (I,), none twice in a row, and none of those taken (B, M), where 0 is padding.
+
+    Raises:
+        UserError: Too few items have a weight.
+    """
+    known = taken.masked_fill(taken >= len(weights), 0)  # ids past the catalogue stand for users
+    rows = weights.double().repeat(len(taken), 1).scatter_(1, known, 0.0)  # (B, I)
+    rows[:, 0] = 0.0
+    if int((rows > 0).sum(1).min()) < count:
+        raise UserError(f"fewer than {count} items have been met in training besides those of a history")
+    return torch.multinomial(rows, count, generator=generator)
 
 
 def clashes(drawn: Tensor, taken: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ class Oracle:
         shown = candidates.cpu().repeat(orders, 1).gather(1, order)
         texts = self.catalogue.texts
         asked = Questions.from_items(self.template, texts, recent.repeat(orders, 1), kept.repeat(orders), shown)
-        answers = self._answers(asked)  # (orders·B, K + 1), as shown
+        answers = self.answers(asked)  # (orders·B, K + 1), as shown
         restored = torch.cat([order, torch.full((len(order), 1), candidates.shape[1])], dim=1)
         turns = torch.empty_like(answers).scatter_(1, restored, answers).view(orders, len(recent), -1)
         log_probabilities = turns.logsumexp(0) - math.log(orders) if orders > 1 else turns[0]  # (B, K + 1)
@@ -111,8 +111,12 @@ class Oracle:
         pick = first.gather(1, self._pick(log_probabilities.gather(1, first), noises[0]))
         return Judgement(pick.squeeze(1).to(device), log_probabilities.to(device))
 
-    def _answers(self, questions: Questions) -> Tensor:
-        """(B, K + 1) log-probabilities in the order shown, from the cache or else from the model."""
+    def answers(self, questions: Questions) -> Tensor:
+        """(B, K + 1) log-probabilities in the order shown, from the cache or else from the model.
+
+        Raises:
+            BudgetExceeded: As in `judge`.
+        """
         keys = [self._key(prompt) for prompt in questions.prompts]
         first = {key: row for row, key in reversed(list(enumerate(keys)))}  # where a key is met first
         known = self.cache.get_many(list(first))

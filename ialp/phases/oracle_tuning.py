@@ -15,8 +15,9 @@ from ialp.data.prompts import PromptBatch, PromptDataModule
 from ialp.oracle.backends.base import ORACLE_FOLDER, JudgeBackend, LoRA, Tuner
 from ialp.oracle.backends.lexical import LexicalOracle
 from ialp.oracle.calibration import fit_none
+from ialp.oracle.examination import examine
 from ialp.oracle.judges import load_judge
-from ialp.oracle.report import examine, print_report
+from ialp.oracle.report import print_report
 
 REPORT_FILE = "report.json"
 
@@ -102,8 +103,9 @@ class OracleTuning(LightningModule):
         tuned.prepare(self._data.log.catalogue)
         held, bare = self._data.calibration()
         answers, answers_bare = (tuned.log_probabilities(batch.questions).cpu() for batch in (held, bare))
-        fit_none(answers, answers_bare, held.answer, self._data.none_share).save(folder / ORACLE_FOLDER)
-        self._examine("after", tuned)
+        calibration = fit_none(answers, answers_bare, held.answer, self._data.none_share)
+        calibration.save(folder / ORACLE_FOLDER)
+        self._examine("after", tuned, calibration.threshold)
         if not isinstance(self.judge, LexicalOracle):
             self._examine("word overlap", LexicalOracle())
         questions = len(self._data.examination()[0].answer)
@@ -130,10 +132,10 @@ class OracleTuning(LightningModule):
     def _data(self) -> PromptDataModule:
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
-    def _examine(self, name: str, judge: JudgeBackend) -> None:
+    def _examine(self, name: str, judge: JudgeBackend, none_threshold: float | None = None) -> None:
         if self.trainer.is_global_zero:
             judge.prepare(self._data.log.catalogue)
-            self._report[name] = examine(judge, *self._data.examination())
+            self._report[name] = examine(judge, *self._data.examination(), none_threshold).figures()
 
 
 def warmup_cosine(step: int, rise: int, steps: int) -> float:

@@ -101,7 +101,7 @@ def test_word_overlap_fits_its_threshold(tmp_path):
 
 def test_the_figures_are_shares_of_known_questions(tmp_path):
     """A judge that always says the first label."""
-    from ialp.oracle.report import examine
+    from ialp.oracle.examination import examine
 
     class First(LexicalOracle):
         def log_probabilities(self, questions):
@@ -110,7 +110,7 @@ def test_the_figures_are_shares_of_known_questions(tmp_path):
     data = PromptDataModule(ColourLog(), held_out=24, candidates=3, max_history=3)
     data.setup()
     held, bare = data.examination()
-    figures = examine(First(), held, bare)
+    figures = examine(First(), held, bare).figures()
     first = float((held.answer == 0).float().mean())
     assert figures["picked"] == figures["ranked_first"] == pytest.approx(first, abs=1e-4)
     assert figures["labels"] == {"a": 1.0, "b": 0.0, "c": 0.0, "d": 0.0}
