@@ -2,25 +2,43 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ialp.errors import UserError
+from ialp.oracle.schema import ANEW, connect, way_out
 
 KEYS_PER_QUERY = 500  # older SQLite refuses statements with 1,000 placeholders
 BUSY_SECONDS = 60.0
+
+
+class JudgeId(NamedTuple):
+    """Who answered, as the cache knows it: `fingerprint` and `name` of a JudgeBackend."""
+
+    fingerprint: str = ""
+    name: str = "unknown"
+
+
+class Row(NamedTuple):
+    """One judgement as it is stored: 32 bytes of key, K + 1 float32, and unix seconds, None where nobody knows."""
+
+    key: bytes
+    value: bytes
+    asked_at: int | None
 
 
 class JudgementCache:
     """A persistent map from a question's key to the (K + 1,) log-probabilities of its labels.
 
     Several processes may share one file: it is in WAL mode, and every batch is one transaction, so that a killed run
-    loses no more than the batch it was asking.
+    loses no more than the batch it was asking. Each judgement knows its judge and when it was asked.
 
     Args:
         path: The file, made with its folder where it is missing. None keeps the judgements in memory.
@@ -35,25 +53,47 @@ class JudgementCache:
         self._process = 0
         len(self)  # a damaged file is found now, not after an hour
 
-    def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Tensor]:
-        """The known ones of `keys`, each with its (K + 1,) float32 log-probabilities."""
+    def get_many(self, keys: Sequence[bytes], labels: int | None = None) -> dict[bytes, Tensor]:
+        """The known ones of `keys`, each with its (K + 1,) float32 log-probabilities.
+
+        Raises:
+            UserError: One of them is not of `labels` (K + 1) numbers.
+        """
         found: dict[bytes, Tensor] = {}
-        with self._open() as connection:
+        with self.open() as connection:
             for start in range(0, len(keys), KEYS_PER_QUERY):
                 part = keys[start : start + KEYS_PER_QUERY]
                 marks = ",".join("?" * len(part))
                 rows = connection.execute(f"SELECT key, value FROM judgements WHERE key IN ({marks})", part)
-                found |= {key: torch.from_numpy(np.frombuffer(value, "<f4").copy()) for key, value in rows}
+                found |= {key: torch.from_numpy(self.numbers(value, labels)) for key, value in rows}
         return found
 
-    def put_many(self, judgements: Mapping[bytes, Tensor]) -> None:
-        """Store a batch in one transaction; what is known already stays as it is."""
-        rows = [(key, value.numpy().astype("<f4").tobytes()) for key, value in judgements.items()]
-        with self._open() as connection, connection:
-            connection.executemany("INSERT OR IGNORE INTO judgements VALUES (?, ?)", rows)
+    def put_many(self, judgements: Mapping[bytes, Tensor], judge: JudgeId | None = None) -> None:
+        """Store a batch that `judge` answered just now, in one transaction; what is known already stays as it is."""
+        now = int(time.time())
+        rows = [Row(key, value.numpy().astype("<f4").tobytes(), now) for key, value in judgements.items()]
+        self.add([(judge or JudgeId(), rows)])
+
+    def add(self, answers: Iterable[tuple[JudgeId, Sequence[Row]]]) -> int:
+        """Store the rows of one or more judges in one transaction; how many were new."""
+        with self.open() as connection, connection:
+            before = connection.total_changes
+            named = 0
+            for judge, rows in answers:
+                named += connection.execute(
+                    "INSERT OR IGNORE INTO judges (fingerprint, name) VALUES (?, ?)", judge
+                ).rowcount
+                # Looked up anew each time: another process may have pruned the judge.
+                query = "SELECT id FROM judges WHERE fingerprint = ?"
+                [number] = connection.execute(query, (judge.fingerprint,)).fetchone()
+                connection.executemany(
+                    "INSERT OR IGNORE INTO judgements (key, value, asked_at, judge) VALUES (?, ?, ?, ?)",
+                    ((*row, number) for row in rows),
+                )
+            return connection.total_changes - before - named
 
     def __len__(self) -> int:
-        with self._open() as connection:
+        with self.open() as connection:
             return int(connection.execute("SELECT COUNT(*) FROM judgements").fetchone()[0])
 
     def close(self) -> None:
@@ -62,23 +102,24 @@ class JudgementCache:
             self._connection.close()
         self._connection = None
 
+    def numbers(self, value: bytes, labels: int | None = None) -> np.ndarray:
+        """(K + 1,) float32 of a stored value.
+
+        Raises:
+            UserError: It is not of `labels` numbers, or, where that is not known, of no whole number of them.
+        """
+        if not isinstance(value, bytes) or len(value) < 4 or len(value) % 4 or labels not in (None, len(value) // 4):
+            size = f"{len(value)} bytes" if isinstance(value, bytes) else type(value).__name__
+            wanted = f"{4 * labels} bytes for {labels} labels" if labels else "4 bytes for each label"
+            raise UserError(f"judgement cache {self.path}: a judgement of {size}, not of {wanted}; {ANEW}")
+        return np.frombuffer(value, "<f4").copy()
+
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def open(self) -> Iterator[sqlite3.Connection]:
         """This process's own connection (SQLite's do not survive a fork), with errors that name the file."""
         try:
             if self._connection is None or self._process != os.getpid():
-                self._connection, self._process = self._connect(), os.getpid()
+                self._connection, self._process = connect(self.path, BUSY_SECONDS), os.getpid()
             yield self._connection
-        except (sqlite3.DatabaseError, OSError, ValueError) as error:
-            raise UserError(
-                f"judgement cache {self.path}: {error}; delete the file to ask anew, or name another one"
-            ) from error
-
-    def _connect(self) -> sqlite3.Connection:
-        if self.path != ":memory:":
-            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("CREATE TABLE IF NOT EXISTS judgements (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
-        return connection
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise UserError(f"judgement cache {self.path}: {error}; {way_out(error)}") from error

@@ -13,7 +13,7 @@ from torch import Tensor
 from ialp.data.catalogue import Catalogue
 from ialp.errors import UserError
 from ialp.oracle.backends.base import BudgetExceeded, JudgeBackend
-from ialp.oracle.cache import JudgementCache
+from ialp.oracle.cache import JudgeId, JudgementCache
 from ialp.oracle.calibration import pick_calibrated
 from ialp.oracle.prompt import PromptTemplate
 from ialp.oracle.questions import Questions, latest
@@ -117,9 +117,10 @@ class Oracle:
         Raises:
             BudgetExceeded: As in `judge`.
         """
-        keys = [self._key(prompt) for prompt in questions.prompts]
+        fingerprint = self.backend.fingerprint  # once: it may be read from a file
+        keys = [question_key(fingerprint, prompt) for prompt in questions.prompts]
         first = {key: row for row, key in reversed(list(enumerate(keys)))}  # where a key is met first
-        known = self.cache.get_many(list(first))
+        known = self.cache.get_many(list(first), questions.num_candidates + 1)
         unknown = sorted(row for key, row in first.items() if key not in known)
         self.hits += len(keys) - len(unknown)
         affordable = unknown if self.budget is None else unknown[: max(self.budget - self.asked, 0)]
@@ -134,17 +135,15 @@ class Oracle:
 
     def _ask(self, questions: Questions, keys: Sequence[bytes], rows: Sequence[int]) -> dict[bytes, Tensor]:
         """Ask the model, and store every answer as soon as it is there."""
+        judge = JudgeId(self.backend.fingerprint, self.backend.name)
         found: dict[bytes, Tensor] = {}
         for answered, log_probabilities in self.backend.stream(questions.select(rows)):
             answers = log_probabilities.float().cpu()
             fresh = {keys[rows[row]]: answer for row, answer in zip(answered, answers, strict=True)}
-            self.cache.put_many(fresh)
+            self.cache.put_many(fresh, judge)
             self.asked += len(fresh)
             found |= fresh
         return found
-
-    def _key(self, prompt: str) -> bytes:
-        return hashlib.sha256(f"{self.backend.fingerprint}\n{prompt}".encode()).digest()
 
     def _pick(self, log_probabilities: Tensor, noise: np.ndarray) -> Tensor:
         """(B, 1) the label picked: argmax, or a Gumbel-max draw at a temperature above 0."""
@@ -155,6 +154,11 @@ class Oracle:
         if self.none_threshold is None:
             return scores.argmax(1, keepdim=True)
         return pick_calibrated(log_probabilities, scores, self.none_threshold).unsqueeze(1)
+
+
+def question_key(fingerprint: str, prompt: str) -> bytes:
+    """Under which the cache knows a judge's answer to a prompt: 32 bytes."""
+    return hashlib.sha256(f"{fingerprint}\n{prompt}".encode()).digest()
 
 
 def question_hash(seed: int, history: Tensor, candidates: Tensor) -> np.ndarray:
