@@ -19,6 +19,7 @@ TRAINER_VERBS = {
 OTHER_VERBS = {
     "data": "prepare or check a log: ialp data prepare READER, ialp data check PATH",
     "evaluate": "play a finished policy in any world, episode by episode",
+    "oracle": "show, exchange or prune the judgements that are kept",
     "world": "describe simulated users: references, exits, calibration",
     "runs": "list, compare or remove runs",
     "init": "lay down configs, a callback to copy and a data folder",
@@ -74,6 +75,10 @@ def run(arguments: list[str]) -> int:
         from ialp.experiment.world import run_world_verb
 
         return run_world_verb(rest)
+    if verb == "oracle":
+        from ialp.oracle.verbs import run_oracle_verb
+
+        return run_oracle_verb(rest)
     if verb == "data":
         from ialp.data.verbs import run_data_verb
 

@@ -35,7 +35,7 @@ def test_an_unknown_verb_gets_its_near_match(capsys: pytest.CaptureFixture) -> N
     assert capsys.readouterr().err == 'ialp: error: no verb "ftt"; did you mean fit?\n'
 
 
-@pytest.mark.parametrize("verb", ["data", "runs", "world", "init", "evaluate"])
+@pytest.mark.parametrize("verb", ["data", "runs", "oracle", "world", "init", "evaluate"])
 def test_a_missing_argument_gets_one_line(verb: str, capsys: pytest.CaptureFixture) -> None:
     assert main([verb]) == 2
     said = capsys.readouterr().err

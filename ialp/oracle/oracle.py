@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ialp.data.catalogue import Catalogue
 from ialp.errors import UserError
-from ialp.oracle.backends.base import BudgetExceeded, JudgeBackend
+from ialp.oracle.backends.base import BudgetExceeded, JudgeBackend, checked
 from ialp.oracle.cache import JudgeId, JudgementCache
 from ialp.oracle.calibration import pick_calibrated
 from ialp.oracle.prompt import PromptTemplate
@@ -138,7 +138,7 @@ class Oracle:
         judge = JudgeId(self.backend.fingerprint, self.backend.name)
         found: dict[bytes, Tensor] = {}
         for answered, log_probabilities in self.backend.stream(questions.select(rows)):
-            answers = log_probabilities.float().cpu()
+            answers = checked(self.backend, log_probabilities, len(answered), questions.num_candidates + 1)
             fresh = {keys[rows[row]]: answer for row, answer in zip(answered, answers, strict=True)}
             self.cache.put_many(fresh, judge)
             self.asked += len(fresh)

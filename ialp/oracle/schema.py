@@ -44,7 +44,10 @@ def connect(path: str, patience: float) -> sqlite3.Connection:
             raise UserError(f"judgement cache {path}: no permission to write it; {WAYS_OUT[sqlite3.SQLITE_READONLY]}")
     connection = sqlite3.connect(path, timeout=patience, isolation_level="IMMEDIATE")
     try:
-        if checked_version(connection, path) < VERSION:
+        connection.execute("BEGIN")  # one snapshot: another process may be migrating
+        with connection:
+            version = checked_version(connection, path)
+        if version < VERSION:
             migrate(connection, path)
         use_wal(connection, patience)
         connection.execute("PRAGMA synchronous = NORMAL")

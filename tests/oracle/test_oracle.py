@@ -96,7 +96,7 @@ def test_a_tie_favours_no_place(catalogue, template):
 
     class Undecided(LongestText):
         def log_probabilities(self, questions: Questions) -> Tensor:
-            return torch.tensor([[0.0] * 5 + [-1.0]]).repeat(len(questions), 1)
+            return torch.tensor([[0.0] * 5 + [-1.0]]).log_softmax(1).repeat(len(questions), 1)
 
     judgement = Oracle(Undecided(), None, template, catalogue).judge(*questions(500))
     assert torch.bincount(judgement.choice, minlength=5).min() > 60  # of 100 expected

@@ -109,7 +109,10 @@ class JudgeBackend(ABC):
             UserError: An argument has no value of its own to tell it by; define `fingerprint` in the class.
         """
         kind = type(self)
-        arguments = repr(self._arguments)
+        given, named = self._arguments
+        bound = inspect.signature(kind.__init__).bind(self, *given, **named)
+        bound.apply_defaults()  # a default is the same argument, whether it is named or not
+        arguments = repr(list(bound.arguments.items())[1:])
         if " at 0x" in arguments:
             raise UserError(f"judge {self.name}: arguments {arguments} do not tell one judge from another; "
                             "define `fingerprint`, from all that can change an answer")  # fmt: skip
@@ -155,6 +158,25 @@ class JudgeBackend(ABC):
     def label_mass(self) -> float | None:
         """Mean probability that the model gave to any label at all, or None where that has no meaning."""
         return None
+
+
+def checked(judge: JudgeBackend, answers: Tensor, rows: int, labels: int) -> Tensor:
+    """The answers (rows, K + 1) as float32 on the CPU, if they are log-probabilities at all.
+
+    Raises:
+        UserError: They are of another shape, not normalised, or no numbers.
+    """
+    answers = answers.detach().float().cpu()
+    said = f"judge {judge.name}: log_probabilities gave"
+    if answers.shape != (rows, labels):
+        raise UserError(f"{said} {tuple(answers.shape)}, not {(rows, labels)}: a row per question, None's column last")
+    totals = answers.exp().sum(1)
+    odd = ~((totals - 1).abs() < 1e-3)
+    if odd.any():
+        raise UserError(
+            f"{said} probabilities that add up to {float(totals[odd][0]):.4g}, not 1; end in log_softmax(1)"
+        )
+    return answers
 
 
 def find_oracle(folder: str | Path) -> Path:
