@@ -1,12 +1,22 @@
 """What is stored comes back, whatever else uses the file."""
 
 import multiprocessing
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from ialp.errors import UserError
 from ialp.oracle import JudgementCache
+from ialp.oracle.cache import JudgeId
 
 
 def key(number: int) -> bytes:
@@ -64,24 +74,202 @@ def test_a_folder_is_no_cache(tmp_path):
         JudgementCache(tmp_path)
 
 
-def write(path: str, first: int) -> None:
+def test_who_answered_and_when_is_kept(tmp_path):
+    cache = JudgementCache(tmp_path / "cache.sqlite")
+    start = int(time.time())
+    cache.put_many({key(1): torch.zeros(3)}, JudgeId("f1", "one"))
+    cache.put_many({key(1): torch.ones(3), key(2): torch.ones(3)}, JudgeId("f2", "two"))
+    cache.put_many({key(3): torch.ones(3)}, JudgeId("f1", "renamed"))
+    with cache.open() as connection:
+        query = "SELECT fingerprint, name, asked_at FROM judgements JOIN judges ON id = judge ORDER BY key"
+        rows = connection.execute(query).fetchall()
+    assert [row[:2] for row in rows] == [("f1", "one"), ("f2", "two"), ("f1", "one")]
+    assert all(start <= row[2] <= time.time() for row in rows)
+
+
+@pytest.mark.parametrize("value", [b"", b"12345", b"\0" * 16, "text", None])
+def test_a_judgement_of_the_wrong_size_is_refused(tmp_path, value):
+    cache = JudgementCache(tmp_path / "cache.sqlite")
+    cache.put_many({key(1): torch.zeros(3), key(2): torch.zeros(3)})
+    with cache.open() as connection, connection:
+        connection.execute("UPDATE judgements SET value = ? WHERE key = ?", (value, key(2)))
+    assert cache.get_many([key(1)], labels=3).keys() == {key(1)}
+    with pytest.raises(UserError, match=r"cache\.sqlite: a judgement of .*, not of 12 bytes for 3 labels; delete"):
+        cache.get_many([key(1), key(2)], labels=3)
+
+
+def write(path: str, first: int, start: "multiprocessing.synchronize.Barrier", name: str) -> None:
+    start.wait(30)  # all make the file at once
     cache = JudgementCache(path)
-    for start in range(first, first + 100, 10):
-        cache.put_many({key(i): torch.full((3,), float(i)) for i in range(start, start + 10)})
+    for batch in range(first, first + 100, 10):
+        answers = {key(i): torch.full((3,), float(i)) for i in range(batch, batch + 10)}
+        cache.put_many(answers, JudgeId(name, name))
+        assert cache.get_many(list(answers), 3).keys() == answers.keys()
 
 
-def test_several_processes_share_a_file(tmp_path):
+@pytest.mark.parametrize("turn", range(3))
+def test_four_processes_share_a_file(tmp_path, turn):
     path = str(tmp_path / "cache.sqlite")
-    parent = JudgementCache(path)
     context = multiprocessing.get_context("fork")
-    writers = [context.Process(target=write, args=(path, first)) for first in (0, 50, 100)]
+    start = context.Barrier(4)
+    firsts = (0, 50, 100, 50)
+    writers = [context.Process(target=write, args=(path, first, start, f"j{n}")) for n, first in enumerate(firsts)]
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join()
+        writer.join(60)
         assert writer.exitcode == 0
-    assert len(parent) == 200
-    assert parent.get_many([key(150)])[key(150)].tolist() == [150.0] * 3
+    found = JudgementCache(path).get_many([key(i) for i in range(300)], labels=3)
+    assert found.keys() == {key(i) for i in range(200)}
+    assert all(found[key(i)].tolist() == [float(i)] * 3 for i in range(200))
+    with JudgementCache(path).open() as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT COUNT(*) FROM judges").fetchone() == (5,)  # four, and the unknown one
+
+
+WRITER = """
+import sys, torch
+from ialp.oracle.cache import JudgementCache
+cache = JudgementCache(sys.argv[1])
+for batch in range(100_000):
+    numbers = range(batch * 50, batch * 50 + 50)
+    cache.put_many({i.to_bytes(32, "big"): torch.full((11,), float(i)) for i in numbers})
+    print(batch, flush=True)
+"""
+
+
+def test_a_killed_writer_leaves_all_that_it_had_finished(tmp_path):
+    path = tmp_path / "cache.sqlite"
+    command = [sys.executable, "-c", WRITER, str(path)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as writer:
+        for _ in range(20):
+            writer.stdout.readline()
+        time.sleep(0.005)
+        writer.send_signal(signal.SIGKILL)
+        finished = 20 + sum(line.endswith("\n") for line in writer.stdout)
+    cache = JudgementCache(path)
+    assert len(cache) in (50 * finished, 50 * finished + 50)  # the last may have been stored and not yet said
+    found = cache.get_many([key(i) for i in range(50 * finished)], labels=11)
+    assert all(found[key(i)].tolist() == [float(i)] * 11 for i in range(50 * finished))
+    cache.put_many({key(10**6): torch.zeros(11)})
+
+
+def in_a_fork(function, *arguments) -> str:
+    """What the UserError says with which the function ends in a process of its own; empty without one."""
+
+    def run() -> None:
+        try:
+            function(*arguments)
+        except UserError as error:
+            sending.send(str(error))
+        else:
+            sending.send("")
+
+    context = multiprocessing.get_context("fork")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=run)
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    return receiving.recv()
+
+
+def fill_the_disk(path: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    cache = JudgementCache(path)
+    for batch in range(100):
+        cache.put_many({key(i): torch.zeros(11) for i in range(batch * 50, batch * 50 + 50)})
+
+
+def test_a_full_disk_keeps_what_was_stored(tmp_path):
+    path = tmp_path / "cache.sqlite"
+    said = in_a_fork(fill_the_disk, path)
+    assert "cache.sqlite: disk I/O error; see that its disk has room" in said and said.count("\n") == 0
+    stored = len(JudgementCache(path))
+    assert stored > 0 and stored % 50 == 0
+    assert len(JudgementCache(path).get_many([key(i) for i in range(stored)], labels=11)) == stored
+
+
+def without_permission(path: Path) -> None:
+    if os.geteuid() == 0:
+        os.setuid(65534)  # root may write everything
+    JudgementCache(path)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_no_permission_to_write(there):
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are its user's alone
+        path = Path(folder) / "cache.sqlite"
+        if there:
+            JudgementCache(path).close()
+            path.chmod(0o444)
+        Path(folder).chmod(0o555)
+        said = in_a_fork(without_permission, path)
+        Path(folder).chmod(0o755)
+    problem = "no permission to write it" if there else "unable to open database file"
+    assert said == f"judgement cache {path}: {problem}; make it and its folder writable, or name another file"
+
+
+def old_file(path: Path, journal: str = "WAL", rows: int = 5) -> None:
+    """As the first version made it."""
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA journal_mode = {journal}")
+    connection.execute("CREATE TABLE judgements (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
+    values = ((key(i), torch.full((3,), float(i)).numpy().tobytes()) for i in range(rows))
+    connection.executemany("INSERT INTO judgements VALUES (?, ?)", values)
+    connection.commit()
+    connection.close()
+
+
+def test_an_old_file_is_migrated(tmp_path):
+    old_file(tmp_path / "cache.sqlite")
+    for _ in range(2):
+        cache = JudgementCache(tmp_path / "cache.sqlite")
+        found = cache.get_many([key(i) for i in range(5)], labels=3)
+        assert [found[key(i)].tolist() for i in range(5)] == [[float(i)] * 3 for i in range(5)]
+        with cache.open() as connection:
+            assert connection.execute("SELECT DISTINCT judge, asked_at FROM judgements").fetchall() == [(0, None)]
+            assert connection.execute("SELECT * FROM judges").fetchall() == [(0, "", "unknown")]
+            assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("journal", ["WAL", "DELETE"])
+def test_four_processes_open_an_old_file_at_once(tmp_path, journal):
+    path = tmp_path / "cache.sqlite"
+    old_file(path, journal, rows=210)
+    context = multiprocessing.get_context("fork")
+    start = context.Barrier(4)
+    writers = [context.Process(target=write, args=(str(path), 150, start, f"j{n}")) for n in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    assert len(JudgementCache(path)) == 250
+
+
+@pytest.mark.parametrize("version", [0, 1, 7])
+def test_another_programs_database_is_left_alone(tmp_path, version):
+    path = tmp_path / "theirs.sqlite"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE runs (id INTEGER)")
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"theirs\.sqlite: another program's database; name another file"):
+        JudgementCache(path)
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["theirs.sqlite"]
+
+
+def test_a_later_versions_file_is_left_alone(tmp_path):
+    cache = JudgementCache(tmp_path / "cache.sqlite")
+    with cache.open() as connection:
+        connection.execute("PRAGMA user_version = 2")
+    cache.close()
+    with pytest.raises(UserError, match="made by a later version of ialp"):
+        JudgementCache(tmp_path / "cache.sqlite")
 
 
 def ask_after_fork(cache: JudgementCache) -> None:
