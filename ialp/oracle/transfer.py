@@ -78,19 +78,10 @@ def export_judgements(cache: JudgementCache, path: Path) -> int:
     return len(table)
 
 
-def import_judgements(cache: JudgementCache, path: Path) -> tuple[int, int]:
-    """Take over the judgements of a Parquet file, all or none; what is known already stays as it is.
-
-    Returns:
-        How many the file holds, and how many of them were new.
-
-    Raises:
-        UserError: It is no export of judgements.
-    """
-    table = read_judgements(path)
+def import_judgements(cache: JudgementCache, table: pl.DataFrame) -> int:
+    """Take over the judgements of `read_judgements`, all or none; what is known stays as it is. How many were new."""
     parts = table.partition_by("fingerprint", "judge", as_dict=True)
-    answers = ((JudgeId(*map(str, who)), rows_of(part)) for who, part in parts.items())
-    return len(table), cache.add(answers)
+    return cache.add((JudgeId(*map(str, who)), rows_of(part)) for who, part in parts.items())
 
 
 def rows_of(table: pl.DataFrame) -> list[Row]:

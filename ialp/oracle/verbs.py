@@ -112,11 +112,12 @@ def export(chosen: Namespace) -> None:
 
 def take_in(chosen: Namespace) -> None:
     """Say how many of each file were new."""
-    from ialp.oracle.transfer import import_judgements
+    from ialp.oracle.transfer import import_judgements, read_judgements
 
     for file in chosen.files:
-        count, new = import_judgements(JudgementCache(chosen.cache), Path(file))
-        print(f"{file}: {count:,} judgements, {new:,} new in {chosen.cache}")
+        table = read_judgements(Path(file))
+        new = import_judgements(JudgementCache(chosen.cache), table)
+        print(f"{file}: {len(table):,} judgements, {new:,} new in {chosen.cache}")
 
 
 def prune(chosen: Namespace) -> None:
