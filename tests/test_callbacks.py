@@ -1,6 +1,8 @@
 import torch
 
 from callbacks.boltzmann import Boltzmann
+from callbacks.loyal import Loyal
+from ialp.oracle import PromptTemplate, Questions
 from ialp.rl.exploration import Categorical
 
 
@@ -33,3 +35,24 @@ def test_it_cools_linearly_and_stays_there() -> None:
 
 def test_a_masked_item_is_never_drawn() -> None:
     assert (Boltzmann(start=50.0).select(*shown()) != 0).all()
+
+
+def loyal_answers(history: list[str], candidates: list[str], **arguments: float) -> list[float]:
+    """Probabilities of the candidates and of None."""
+    template = PromptTemplate("music", "track", "listening", ["title", "artist"])
+    return Loyal(**arguments).log_probabilities(Questions(template, [history], [candidates])).exp()[0].tolist()
+
+
+def test_the_loyal_judge_weighs_the_artists_of_the_history() -> None:
+    judge = Loyal(memory=0.5)
+    history = ["one; A", "two; B", "three; B"]  # the latest counts 1, the others 1/2 and 1/4
+    assert judge.score(history, "four; B") == 1.5 / 1.75
+    assert judge.score(history, "four; A") == 0.25 / 1.75
+    assert judge.score(history, "B; four") == judge.score([], "four; B") == 0
+
+
+def test_the_loyal_judge_says_none_to_strangers() -> None:
+    known = loyal_answers(["one; A"], ["two; B", "three; A"])
+    assert known.index(max(known)) == 1
+    strange = loyal_answers(["one; A"], ["two; B", "three; C"])
+    assert strange.index(max(strange)) == 2 and abs(sum(strange) - 1) < 1e-6

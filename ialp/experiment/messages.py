@@ -18,7 +18,7 @@ KNOWN = (
     r".*number of training batches",  # fewer batches than logging steps
     r".*`IterableDataset` has `__len__` defined",  # which keeps Lightning from fetching a batch ahead
     r".*is_gradient_checkpointing",  # between PEFT and transformers
-    r".*`configure_optimizers` returned `None`",  # a judge that learns nothing
+    r".*configure_optimizers` returned `None`",  # a judge that learns nothing
     r".*The dirpath has changed",  # the same folder, once absolute and once relative
 )
 

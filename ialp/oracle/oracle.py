@@ -65,6 +65,7 @@ class Oracle:
     Attributes:
         asked: Prompts that the model has answered.
         hits: Prompts that it did not have to answer: cached ones, and repeats within a batch.
+        identity: As whom the cache knows the judge.
     """
 
     def __init__(
@@ -87,6 +88,8 @@ class Oracle:
         self.asked = 0
         self.hits = 0
         backend.prepare(catalogue)
+        # Once, and early: it may cover a source file, which somebody may edit while what was read of it still answers.
+        self.identity = JudgeId(backend.fingerprint, backend.name)
 
     def judge(self, history: Tensor, length: Tensor, candidates: Tensor) -> Judgement:
         """The picks for history (B, T), right-padded, with length (B,), among candidates (B, K).
@@ -117,8 +120,7 @@ class Oracle:
         Raises:
             BudgetExceeded: As in `judge`.
         """
-        fingerprint = self.backend.fingerprint  # once: it may be read from a file
-        keys = [question_key(fingerprint, prompt) for prompt in questions.prompts]
+        keys = [question_key(self.identity.fingerprint, prompt) for prompt in questions.prompts]
         first = {key: row for row, key in reversed(list(enumerate(keys)))}  # where a key is met first
         known = self.cache.get_many(list(first), questions.num_candidates + 1)
         unknown = sorted(row for key, row in first.items() if key not in known)
@@ -135,12 +137,11 @@ class Oracle:
 
     def _ask(self, questions: Questions, keys: Sequence[bytes], rows: Sequence[int]) -> dict[bytes, Tensor]:
         """Ask the model, and store every answer as soon as it is there."""
-        judge = JudgeId(self.backend.fingerprint, self.backend.name)
         found: dict[bytes, Tensor] = {}
         for answered, log_probabilities in self.backend.stream(questions.select(rows)):
             answers = checked(self.backend, log_probabilities, len(answered), questions.num_candidates + 1)
             fresh = {keys[rows[row]]: answer for row, answer in zip(answered, answers, strict=True)}
-            self.cache.put_many(fresh, judge)
+            self.cache.put_many(fresh, self.identity)
             self.asked += len(fresh)
             found |= fresh
         return found

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torchmetrics import MeanMetric
 from ialp.data.prompts import PromptBatch, PromptDataModule
 from ialp.oracle.backends.base import ORACLE_FOLDER, JudgeBackend, LoRA, Tuner
 from ialp.oracle.backends.lexical import LexicalOracle
-from ialp.oracle.calibration import fit_none
+from ialp.oracle.calibration import NoneCalibration, fit_none
 from ialp.oracle.examination import examine
 from ialp.oracle.judges import load_judge
 from ialp.oracle.report import print_report
@@ -54,6 +55,7 @@ class OracleTuning(LightningModule):
         self.tuner: Tuner
         self.val_picked = MeanMetric()
         self._report: dict[str, dict[str, Any]] = {}
+        self._examined: tuple[JudgeBackend | None, Any] = None, None
 
     def configure_model(self) -> None:
         """The trainable form of the judge."""
@@ -105,6 +107,7 @@ class OracleTuning(LightningModule):
         answers, answers_bare = (tuned.log_probabilities(batch.questions).cpu() for batch in (held, bare))
         calibration = fit_none(answers, answers_bare, held.answer, self._data.none_share)
         calibration.save(folder / ORACLE_FOLDER)
+        self._log_calibration(calibration)
         self._examine("after", tuned, calibration.threshold)
         if not isinstance(self.judge, LexicalOracle):
             self._examine("word overlap", LexicalOracle())
@@ -132,10 +135,22 @@ class OracleTuning(LightningModule):
     def _data(self) -> PromptDataModule:
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
+    def _log_calibration(self, calibration: NoneCalibration) -> None:
+        """Into metrics.csv and done.json: for a judge that learns nothing, these are the only figures of the run."""
+        figures = {f"none_{name}": getattr(calibration, name) for name in ("threshold", "right", "right_argmax")}
+        for logger in self.loggers:
+            logger.log_metrics(figures, self.trainer.global_step)
+        self.trainer.callback_metrics.update(
+            {name: torch.tensor(value, dtype=torch.float64) for name, value in figures.items()}
+        )
+
     def _examine(self, name: str, judge: JudgeBackend, none_threshold: float | None = None) -> None:
-        if self.trainer.is_global_zero:
+        if not self.trainer.is_global_zero:
+            return
+        if judge is not self._examined[0]:  # a judge that learnt nothing is not asked twice
             judge.prepare(self._data.log.catalogue)
-            self._report[name] = examine(judge, *self._data.examination(), none_threshold).figures()
+            self._examined = judge, examine(judge, *self._data.examination())
+        self._report[name] = replace(self._examined[1], none_threshold=none_threshold).figures()
 
 
 def warmup_cosine(step: int, rise: int, steps: int) -> float:

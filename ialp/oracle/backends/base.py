@@ -166,8 +166,10 @@ def checked(judge: JudgeBackend, answers: Tensor, rows: int, labels: int) -> Ten
     Raises:
         UserError: They are of another shape, not normalised, or no numbers.
     """
-    answers = answers.detach().float().cpu()
     said = f"judge {judge.name}: log_probabilities gave"
+    if not isinstance(answers, Tensor):
+        raise UserError(f"{said} a {type(answers).__name__}, not a torch.Tensor")
+    answers = answers.detach().float().cpu()
     if answers.shape != (rows, labels):
         raise UserError(f"{said} {tuple(answers.shape)}, not {(rows, labels)}: a row per question, None's column last")
     totals = answers.exp().sum(1)
