@@ -64,7 +64,7 @@ def init(folder: str) -> None:
     (root / "data" / "README.md").write_text(DATA_README, encoding="utf-8")
     (root / "own_log.yaml").write_text(OWN_LOG, encoding="utf-8")
     inside = "" if root.resolve() == Path.cwd() else f"cd {root} && "
-    print(f"{root}: configs/, callbacks/boltzmann.py, data/README.md, own_log.yaml")
+    print(f"{root}: configs/, callbacks/, data/README.md, own_log.yaml")
     print(f"next: {inside}ialp fit --config configs/lfm_policyset.yaml")
 
 
