@@ -191,6 +191,16 @@ def test_a_full_disk_keeps_what_was_stored(tmp_path):
     assert len(JudgementCache(path).get_many([key(i) for i in range(stored)], labels=11)) == stored
 
 
+def test_a_full_file_says_so(tmp_path):
+    cache = JudgementCache(tmp_path / "cache.sqlite")
+    with cache.open() as connection:
+        connection.execute("PRAGMA max_page_count = 10")
+    with pytest.raises(UserError, match=r"cache\.sqlite: database or disk is full; make room on its disk"):
+        cache.put_many({key(i): torch.zeros(11) for i in range(1000)})
+    assert len(cache) == 0
+    cache.put_many({key(1): torch.zeros(11)})
+
+
 def without_permission(path: Path) -> None:
     if os.geteuid() == 0:
         os.setuid(65534)  # root may write everything
