@@ -121,7 +121,9 @@ class Examined:
     def ranks(self) -> Tensor:
         """(K,) share of true next items that stand first, second, … among the candidates, None aside."""
         candidates = self.held[:, :-1]
-        above = (candidates > candidates.gather(1, self.answer[:, None])).sum(1)
+        true = candidates.gather(1, self.answer[:, None])
+        earlier = torch.arange(self.none) < self.answer[:, None]  # of equals the first shown stands above
+        above = ((candidates > true) | ((candidates == true) & earlier)).sum(1)
         return torch.bincount(above, minlength=self.none) / len(above)
 
 

@@ -1,4 +1,4 @@
-"""`ialp oracle stats|export|import|prune`: the judgements that are kept."""
+"""`ialp oracle`: report on a judge, and the judgements that are kept."""
 
 import sqlite3
 import time
@@ -12,13 +12,19 @@ from ialp.experiment.runs import Parser
 from ialp.oracle.cache import JudgementCache
 
 CACHE = "runs/judgements.sqlite"
+REPORT = "report"  # has options of its own: `ialp oracle report --help`
 DAY = 86_400
 
 
 def run_oracle_verb(arguments: list[str]) -> int:
     """Dispatch on the second word."""
-    parser = Parser(prog="ialp oracle", description="The judgements that are kept.", allow_abbrev=False)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS))
+    if arguments[:1] == [REPORT]:
+        from ialp.experiment.oracle_report import run_report
+
+        return run_report(arguments[1:])
+    parser = Parser(prog="ialp oracle", description="A judge, and the judgements that are kept.", allow_abbrev=False)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join([REPORT, *VERBS]))
+    verbs.add_parser(REPORT, help="what a judge is worth, on held-out interactions, beside chance and word overlap")
     for name, (_, text, options) in VERBS.items():
         verb = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
         verb.add_argument("--cache", default=CACHE, help=f"file of the judgements (default: {CACHE})")

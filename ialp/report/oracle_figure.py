@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,8 +104,8 @@ def _draw_labels(axes: Axes, numbers: dict[str, Any]) -> None:
     axes.set_xticks(list(places), names)
     axes.legend(frameon=False, fontsize=SMALL, loc="upper left")
     turned = numbers["judge"].get("order_sensitivity")
-    said = "" if turned is None else f"; {turned:.0%} of answers turn with the order"
-    _finish(axes, f"How often each label wins{said}", "label", "share of answers")
+    said = "label" if turned is None else f"label; {turned:.0%} of answers turn with the order of the candidates"
+    _finish(axes, "How often each label wins", said, "share of answers")
 
 
 def _draw_trust(axes: Axes, report: OracleReport) -> None:
@@ -126,8 +127,8 @@ def _draw_words(axes: Axes, numbers: dict[str, Any]) -> None:
     attacks = numbers["injection"]
     if not attacks:
         axes.axis("off")
-        text = "\n\n".join(line for line in lines(numbers) if not line.startswith("how often"))
-        axes.text(0, 1, text, fontsize=9, va="top", wrap=True, transform=axes.transAxes)
+        shown = (textwrap.fill(line, 52) for line in lines(numbers) if not line.startswith("how often"))
+        axes.text(0, 1, "\n\n".join(shown), fontsize=9, va="top", transform=axes.transAxes)
         return
     names = list(attacks)
     gains = [attacks[name]["gain"] for name in names]

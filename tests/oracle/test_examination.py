@@ -47,6 +47,12 @@ def test_shares_by_hand(examined):
     assert examined.ranks().tolist() == [0.75, 0.25]
 
 
+def test_equals_are_ranked_as_they_are_picked(examined):
+    level = Examined(**{**examined.__dict__, "held": log(*[[0.4, 0.4, 0.2]] * 4)})
+    assert level.ranks().tolist() == [0.5, 0.5]  # the first shown of two equals is the pick
+    assert level.ranks()[0] == level.figures()["ranked_first"]
+
+
 def test_confidence_takes_questions_without_the_item_in_their_share(examined):
     confidence, right = examined.confidence()
     assert len(confidence) == 5  # one in five
