@@ -140,7 +140,7 @@ def test_pruning_gives_the_room_back(cache, capsys):
         (["import"], "the following arguments are required: files"),
         (["import", "missing.parquet"], "missing.parquet: no Parquet file"),
         (["statistics"], "invalid choice: 'statistics'"),
-        ([], "the following arguments are required: stats|"),
+        ([], "the following arguments are required: report|"),
     ],
 )
 def test_mistakes_get_one_line(cache, capsys, arguments, message):
