@@ -1,6 +1,6 @@
 """The oracle: a language model that judges which item a user would take next."""
 
-from ialp.oracle.backends import JudgeBackend, LexicalOracle, LocalLM, LoRA
+from ialp.oracle.backends import JudgeBackend, LexicalOracle, LocalLM, LoRA, ServerLM
 from ialp.oracle.cache import JudgementCache
 from ialp.oracle.judges import load_judge
 from ialp.oracle.oracle import BudgetExceeded, Judging, Oracle
@@ -18,5 +18,6 @@ __all__ = [
     "Oracle",
     "PromptTemplate",
     "Questions",
+    "ServerLM",
     "load_judge",
 ]

@@ -3,5 +3,6 @@
 from ialp.oracle.backends.base import JudgeBackend, LoRA
 from ialp.oracle.backends.lexical import LexicalOracle
 from ialp.oracle.backends.local import LocalLM
+from ialp.oracle.backends.server import ServerLM
 
-__all__ = ["JudgeBackend", "LexicalOracle", "LoRA", "LocalLM"]
+__all__ = ["JudgeBackend", "LexicalOracle", "LoRA", "LocalLM", "ServerLM"]
