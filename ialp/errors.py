@@ -6,3 +6,11 @@ class UserError(Exception):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+def user_error_beneath(error: BaseException) -> UserError | None:
+    """The UserError from which an error arose."""
+    beneath: BaseException | None = error
+    while beneath is not None and not isinstance(beneath, UserError):
+        beneath = beneath.__cause__ or beneath.__context__
+    return beneath

@@ -22,7 +22,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import OmegaConfBaseException
 
 from ialp.data import LogSource
-from ialp.errors import UserError
+from ialp.errors import UserError, user_error_beneath
 from ialp.experiment.building import CHILD, announce, build_missing, locked, rank, set_aside
 from ialp.experiment.complaints import complaint
 from ialp.experiment.config_check import class_paths
@@ -270,14 +270,6 @@ class IALPCLI(LightningCLI):
 
     def _plain(self, arguments: list[str]) -> dict[str, Any]:
         return self._parse(arguments).as_dict()
-
-
-def user_error_beneath(error: BaseException) -> UserError | None:
-    """The UserError from which an error arose."""
-    beneath: BaseException | None = error
-    while beneath is not None and not isinstance(beneath, UserError):
-        beneath = beneath.__cause__ or beneath.__context__
-    return beneath
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -10,7 +10,7 @@ from ialp.data import LogDataModule, RatingLog
 from ialp.envs import World
 from ialp.envs.health import play_references
 from ialp.envs.reliability import Reliability, reliability_of_clicks, reliability_of_ratings
-from ialp.errors import UserError
+from ialp.errors import UserError, user_error_beneath
 from ialp.experiment.building import build, build_missing
 from ialp.experiment.files import write_atomically
 from ialp.experiment.runs import Parser
@@ -140,8 +140,6 @@ def data_module(run: RunData, data_root: str | None) -> Any:
     """
     from jsonargparse import ArgumentParser
     from lightning import LightningDataModule
-
-    from ialp.experiment.training import user_error_beneath
 
     described = copy.deepcopy(run.config.get("data"))
     if not described:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ialp.errors import UserError
+from ialp.errors import UserError, user_error_beneath
 from ialp.oracle.backends.base import JudgeBackend
 
 
@@ -30,4 +30,7 @@ def instantiate(judge: Mapping[str, Any]) -> JudgeBackend:
         config = parser.parse_object({"judge": dict(judge)})
     except ArgumentError as error:
         raise UserError(f"judge: {' '.join(str(error).split())}") from error
-    return parser.instantiate_classes(config).judge
+    try:
+        return parser.instantiate_classes(config).judge
+    except ValueError as error:  # the parser's own, around what the constructor said
+        raise user_error_beneath(error) or error from None

@@ -69,6 +69,7 @@ class FakeServer(ThreadingHTTPServer):
         self.answered: Counter[str] = Counter()
         self.again: list[str] = []
         self.bodies: list[dict[str, Any]] = []
+        self.authorisations: list[str | None] = []
         self.times: list[float] = []
         self.under_way = self.most = 0
         self.closing = threading.Event()
@@ -106,7 +107,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """The tests look at what was asked, not at lines."""
 
-    def do_POST(self) -> None:  # noqa: N802 - named by the library
+    def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         chat = self.path.endswith("/chat/completions")
         prompt = body["messages"][0]["content"] if chat else body["prompt"]
@@ -115,6 +116,7 @@ class Handler(BaseHTTPRequestHandler):
             before = server.asked[prompt]
             server.asked[prompt] += 1
             server.bodies.append(body)
+            server.authorisations.append(self.headers["Authorization"])
             server.times.append(time.monotonic())
             if server.answered[prompt]:
                 server.again.append(prompt)

@@ -62,7 +62,7 @@ def read_log_probabilities(choice: Mapping[str, Any], labels: Sequence[str]) -> 
     except (AttributeError, KeyError, TypeError, ValueError):
         raise Transient("the reply's log-probabilities cannot be read") from None
     if listed is None:
-        raise UserError("the reply has no log-probabilities; set answers: samples")
+        raise UserError("the server's reply has no log-probabilities; set judge.answers: samples")
     scores: dict[int, float] = {}
     for token, score in listed:
         if (label := label_of(token, labels)) is not None:

@@ -30,6 +30,7 @@ def as_they_arrive(call: Callable[[int], T], count: int, threads: int, stop: Eve
         try:
             return index, call(index)
         except Exception as error:
+            stop.set()
             return index, error
 
     failure: Exception | None = None
@@ -39,9 +40,8 @@ def as_they_arrive(call: Callable[[int], T], count: int, threads: int, stop: Eve
         for index, result in received(results, wait=True):
             if not isinstance(result, Exception):
                 yield index, result
-            elif failure is None:
+            elif failure is None or isinstance(failure, Cancelled):
                 failure = result
-                stop.set()
     except KeyboardInterrupt:
         stop.set()
         for index, result in received(results, wait=False):

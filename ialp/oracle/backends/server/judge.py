@@ -151,27 +151,35 @@ class ServerLM(JudgeBackend):
 
     def _ask(self, prompt: str, labels: Sequence[str], stop: Event) -> Answer:
         """One question, as often as it takes."""
-        attempt = retrying(self.retries, self.backoff, stop)
         try:
-            if self.answers == "logprobs":
-                return attempt(self._read_once, prompt, labels)
-            votes: list[int] = []
-            while len(votes) < self.samples:
-                if stop.is_set():
-                    raise Cancelled
-                votes += attempt(self._sample_once, prompt, labels, self.samples - len(votes))
-            return from_samples(votes, len(labels))
-        except Transient as fault:
-            message = f"{self.base_url}: {fault}, after {self.retries + 1} attempts; run again to go on, all answers " \
-                "so far are in the cache"  # fmt: skip
-        except InvalidAnswer as answer:
-            if self.invalid == "none":
-                none = from_samples([len(labels) - 1] * self.samples, len(labels))
-                return Answer(none.log_probabilities, valid=False)
-            said = self._endpoint.redact(repr(str(answer)))
-            message = f"{self.model} answered {said}, not with a label from {labels[0]} to {labels[-1]}, " \
-                f"{self.retries + 1} times; set constraint if the server has one, or invalid: none"  # fmt: skip
-        raise UserError(message)
+            return self._answer(prompt, labels, stop)
+        except (Transient, InvalidAnswer) as error:
+            last = error
+        if stop.is_set():  # it may not have had all its retries
+            raise Cancelled
+        if isinstance(last, Transient):
+            raise UserError(
+                f"{self.base_url}: {last}, after {self.retries + 1} attempts; run again to go on, all answers so far "
+                "are in the cache"
+            )
+        if self.invalid == "none":
+            none = from_samples([len(labels) - 1] * self.samples, len(labels))
+            return Answer(none.log_probabilities, valid=False)
+        raise UserError(
+            f"{self.model} answered {self._endpoint.redact(str(last))!r}, not with a label from {labels[0]} to "
+            f"{labels[-1]}, {self.retries + 1} times; set constraint if the server has one, or invalid: none"
+        )
+
+    def _answer(self, prompt: str, labels: Sequence[str], stop: Event) -> Answer:
+        attempt = retrying(self.retries, self.backoff, stop)
+        if self.answers == "logprobs":
+            return attempt(self._read_once, prompt, labels)
+        votes: list[int] = []
+        while len(votes) < self.samples:
+            votes += attempt(self._sample_once, prompt, labels, self.samples - len(votes))
+            if stop.is_set() and len(votes) < self.samples:
+                raise Cancelled
+        return from_samples(votes, len(labels))
 
     def _read_once(self, prompt: str, labels: Sequence[str]) -> Answer:
         [choice, *_] = self._post(prompt, labels, 1)
