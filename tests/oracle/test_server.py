@@ -1,28 +1,17 @@
-"""ServerLM against a real HTTP server, whole and with faults."""
+"""ServerLM against a real HTTP server that works: answers, requests under way, arguments, fingerprint."""
 
-import os
 import pickle
-import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from email.utils import formatdate
-from pathlib import Path
 
 import pytest
 import torch
 
-from ialp.data import Catalogue
 from ialp.errors import UserError
-from ialp.oracle import BudgetExceeded, JudgementCache, Oracle, PromptTemplate, Questions, ServerLM
-from ialp.oracle.backends.server import endpoint as endpoint_module
-from ialp.oracle.backends.server.arrivals import as_they_arrive
-from ialp.oracle.backends.server.budget import Meter
-from tests.oracle.fake_server import NAMES, FakeServer, Plan, favourite, in_turn, one_in_five, serving
-
-FAULTS = ["429", "500", "503", "cut", "half", "outside"]
+from ialp.oracle import Questions, ServerLM
+from tests.oracle.asking import judge, questions
+from tests.oracle.fake_server import NAMES, FakeServer, Plan, favourite, serving
 
 
 @pytest.fixture
@@ -31,25 +20,8 @@ def server() -> Iterator[FakeServer]:
         yield server
 
 
-def judge(server: FakeServer, **arguments) -> ServerLM:
-    return ServerLM(**({"model": "m", "base_url": server.url, "backoff": 0.01, "timeout": 5.0} | arguments))
-
-
-def questions(template: PromptTemplate, count: int) -> Questions:
-    history = [[f"song {row}", "song x"] for row in range(count)]
-    return Questions(template, history, [[f"track {row}.{place}" for place in range(10)] for row in range(count)])
-
-
 def favourites(asked: Questions) -> list[int]:
     return [NAMES.index(favourite(prompt)) for prompt in asked.prompts]
-
-
-def items(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Distinct questions about a catalogue of 48."""
-    generator = torch.Generator().manual_seed(0)
-    history = torch.randint(1, 49, (count, 4), generator=generator)
-    offered = torch.stack([torch.randperm(48, generator=generator)[:10] + 1 for _ in range(count)])
-    return history, torch.full((count,), 4), offered
 
 
 @pytest.mark.parametrize("api", ["completions", "chat"])
@@ -100,70 +72,6 @@ def test_answers_are_yielded_as_they_arrive(template):
         stream.close()
 
 
-@pytest.mark.parametrize("api", ["completions", "chat"])
-@pytest.mark.parametrize("fault", ["429", "408", "500", "503", "cut", "half", "outside"])
-def test_a_fault_is_asked_again(template, api, fault):
-    with serving(Plan(fault=in_turn([fault, fault]))) as server:
-        client = judge(server, api=api)
-        answers = client.log_probabilities(questions(template, 5))
-        assert torch.isfinite(answers).all() and client.invalid_answers == 0
-        assert set(server.asked.values()) == {3} and client.requests == 15 and not server.again
-
-
-def test_a_stall_ends_with_the_timeout(template):
-    with serving(Plan(fault=in_turn(["stall"]))) as server:
-        started = time.monotonic()
-        judge(server, timeout=0.3).log_probabilities(questions(template, 4))
-        assert time.monotonic() - started < 3
-        assert set(server.asked.values()) == {2}
-
-
-def test_nobody_listens_is_a_fault_that_passes_or_not(server, template):
-    with serving() as gone:
-        url = gone.url
-    with pytest.raises(UserError, match=r"no connection: .*, after 3 attempts; run again to go on"):
-        judge(server, base_url=url, retries=2).log_probabilities(questions(template, 1))
-
-
-@pytest.mark.parametrize("as_date", [False, True])
-def test_a_wait_that_the_server_asks_for_is_kept(template, as_date):
-    header = formatdate(time.time() + 2, usegmt=True) if as_date else "0.7"  # a date has whole seconds
-    with serving(Plan(fault=in_turn(["429"]), headers={"Retry-After": header})) as server:
-        judge(server).log_probabilities(questions(template, 1))
-        first, second = server.times
-        assert 0.65 < second - first < 2.5
-
-
-def test_a_wait_of_an_hour_is_not_waited_for(template):
-    with serving(Plan(fault=in_turn(["429"] * 9), headers={"Retry-After": "3600"})) as server:
-        with pytest.raises(UserError, match="it asks to wait 3600 s"):
-            judge(server).log_probabilities(questions(template, 1))
-        assert server.asked.total() == 1
-
-
-def test_pauses_grow(template):
-    with serving(Plan(fault=in_turn(["500"] * 3))) as server:
-        judge(server, backoff=0.1).log_probabilities(questions(template, 1))
-        pauses = [after - before for before, after in zip(server.times, server.times[1:], strict=False)]
-        assert 0.1 <= pauses[0] < 0.3 and 0.2 <= pauses[1] < 0.4 and 0.4 <= pauses[2] < 0.6
-
-
-@pytest.mark.parametrize(
-    ("status", "message"),
-    [("400", "top_logprobs"), ("401", "set api_key_env"), ("404", "base_url ends in /v1"), ("422", "")],
-)
-def test_what_no_repetition_mends_is_told_at_once(template, status, message):
-    with serving(Plan(fault=in_turn([status] * 9))) as server:
-        with pytest.raises(UserError, match=f"Error code: {status} - out of order.*{message}"):
-            judge(server, concurrency=1).log_probabilities(questions(template, 50))
-        assert server.asked.total() == 1
-
-
-def test_missing_log_probabilities_name_the_way_out(template):
-    with serving(Plan(fault=in_turn(["no_logprobs"]))) as server, pytest.raises(UserError, match="answers: samples"):
-        judge(server).log_probabilities(questions(template, 1))
-
-
 def test_missing_labels_are_counted_and_warned_of(server, template):
     client = judge(server, top_logprobs=5)
     with pytest.warns(UserWarning, match="does not list 6.0 labels a question"):
@@ -191,165 +99,6 @@ def test_samples_are_collected_until_there_are_enough(template):
         probabilities = client.log_probabilities(questions(template, 1)).exp()[0]
     assert server.bodies[0]["n"] == 5 and "logprobs" not in server.bodies[0]
     assert probabilities.argmax() == 0 and probabilities[0] == pytest.approx((5 + 1 / 11) / 6)
-
-
-def _mixed(count: int, catalogue: Catalogue, template: PromptTemplate, path: Path, **arguments) -> FakeServer:
-    """Asks `count` questions of a server that fails one request in five, and checks every answer."""
-    with serving(Plan(fault=one_in_five(FAULTS))) as server:
-        client = judge(server, **arguments)
-        oracle = Oracle(client, JudgementCache(path), template, catalogue)
-        batch = items(count)
-        judgement = oracle.judge(*batch)
-        assert len(server.asked) == len(server.answered) == oracle.asked == count  # none lost
-        assert set(server.answered.values()) == {1} and not server.again  # none asked once it was answered
-        assert client.requests == server.asked.total()
-        again = Oracle(judge(server), JudgementCache(path), template, catalogue)
-        assert torch.equal(again.judge(*batch).log_probabilities, judgement.log_probabilities)
-        assert again.asked == 0 and server.asked.total() == client.requests
-        failed = server.asked.total() - count
-        assert failed / server.asked.total() == pytest.approx(0.2, abs=0.06)
-        return server
-
-
-def test_five_hundred_questions_and_one_request_in_five_fails(catalogue, template, tmp_path):
-    _mixed(500, catalogue, template, tmp_path / "cache.sqlite")
-
-
-@pytest.mark.slow
-def test_ten_thousand_questions_and_one_request_in_five_fails(catalogue, template, tmp_path):
-    started = time.monotonic()
-    server = _mixed(10_000, catalogue, template, tmp_path / "cache.sqlite")
-    print(f"10,000 questions, {server.asked.total()} requests: {time.monotonic() - started:.1f} s")
-
-
-@pytest.mark.parametrize("limit", ["max_requests", "max_tokens"])
-def test_a_budget_stops_before_it_is_passed_and_the_next_run_goes_on(catalogue, template, tmp_path, limit):
-    batch, path = items(60), tmp_path / "cache.sqlite"
-    with serving(Plan(fault=one_in_five(FAULTS))) as server:
-        budget = {"max_requests": 40, "max_tokens": 6000}[limit]
-        first = Oracle(judge(server, **{limit: budget}), JudgementCache(path), template, catalogue)
-        with pytest.raises(BudgetExceeded, match=f"judge.{limit}: .*limit of {budget}.*every answer so far"):
-            first.judge(*batch)
-        used = first.backend.requests if limit == "max_requests" else first.backend.tokens
-        assert 0.6 * budget < used <= budget
-        assert 0 < first.asked == len(JudgementCache(path)) == server.answered.total() < 60
-        with pytest.raises(BudgetExceeded):
-            first.judge(*batch)
-        rest = Oracle(judge(server), JudgementCache(path), template, catalogue)
-        rest.judge(*batch)
-        assert rest.asked == 60 - first.asked
-        assert set(server.answered.values()) == {1} and not server.again
-
-
-def test_a_budget_in_tokens_needs_a_server_that_counts_them(template):
-    with serving(Plan(usage=False)) as server:
-        assert judge(server).log_probabilities(questions(template, 1)).shape == (1, 11)
-        with pytest.raises(UserError, match="set max_requests instead"):
-            judge(server, max_tokens=10**6).log_probabilities(questions(template, 1))
-
-
-def test_a_meter_waits_for_what_is_under_way():
-    meter = Meter(max_tokens=100)
-    meter.admit(70)
-    waiting = threading.Thread(target=meter.admit, args=(70,))
-    waiting.start()
-    waiting.join(0.1)
-    assert waiting.is_alive() and meter.requests == 1
-    meter.settle(70, 20)
-    waiting.join(2)
-    assert not waiting.is_alive() and (meter.requests, meter.tokens) == (2, 20)
-    meter.settle(70, 20)
-    with pytest.raises(BudgetExceeded):
-        meter.admit(61)
-
-
-def test_an_error_keeps_what_was_under_way(catalogue, template, tmp_path):
-    """The first request is refused while the others are being answered: these were paid for."""
-    batch, path = items(8), tmp_path / "cache.sqlite"
-    with serving(Plan(delay=0.2)) as server:
-        seen: list[str] = []
-
-        def fault(prompt: str, before: int) -> str | None:
-            seen.append(prompt)
-            return "401" if prompt == seen[0] else None
-
-        server.plan.fault = fault
-        oracle = Oracle(judge(server, concurrency=4), JudgementCache(path), template, catalogue)
-        with pytest.raises(UserError, match="401"):
-            oracle.judge(*batch)
-        assert server.answered.total() == oracle.asked == len(JudgementCache(path)) >= 3
-
-
-@pytest.mark.slow
-def test_an_interrupt_ends_a_run_at_once_and_keeps_what_has_arrived(tmp_path):
-    """In a process of its own: most requests stall for 30 s, and Ctrl-C comes after a second."""
-    script = f"""
-import sys
-from ialp.oracle import JudgementCache, Oracle, PromptTemplate
-from ialp.data import Catalogue
-from tests.oracle.fake_server import Plan, serving
-from tests.oracle.test_server import items, judge
-names = [f"song {{i}}" for i in range(48)]
-catalogue = Catalogue(names, {{"title": names}})
-template = PromptTemplate("music", "track", "listening", ["title"], max_history=4)
-seen = []
-def fault(prompt, before):
-    seen.append(prompt)
-    return None if len(seen) <= 5 else "stall"
-with serving(Plan(fault=fault)) as server:
-    oracle = Oracle(judge(server, timeout=30.0), JudgementCache({str(tmp_path / "c.sqlite")!r}), template, catalogue)
-    print("ready", flush=True)
-    oracle.judge(*items(40))
-"""
-    root = Path(__file__).parents[2]
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": str(root)}, start_new_session=True,
-    )  # fmt: skip
-    assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    deadline = time.monotonic() + 20
-    while len(JudgementCache(tmp_path / "c.sqlite")) < 5 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    started = time.monotonic()
-    _, errors = process.communicate(timeout=20)
-    assert time.monotonic() - started < 5
-    assert process.returncode != 0 and "KeyboardInterrupt" in errors
-    assert len(JudgementCache(tmp_path / "c.sqlite")) == 5
-
-
-def test_a_stop_makes_no_answer_of_a_question_that_has_retries_left(template):
-    """With `invalid: none` a question is None after all its retries, not because another one failed meanwhile."""
-    asked = questions(template, 2)
-    invalid, refused = asked.prompts
-
-    def fault(prompt: str, before: int) -> str:
-        return "outside" if prompt == invalid else "500" if before < 2 else "401"
-
-    with serving(Plan(fault=fault, delay=0.02)) as server:
-        client, found = judge(server, invalid="none", retries=10**6), []
-        with pytest.raises(UserError, match="401"):
-            found += list(client.stream(asked))
-        assert found == [] and client.invalid_answers == 0 and server.asked[invalid] > 2
-
-
-def test_calls_end_in_any_order_and_the_first_error_stops_the_rest():
-    stop = threading.Event()
-    done: list[int] = []
-
-    def call(index: int) -> int:
-        if index == 3:
-            raise UserError("three")
-        time.sleep(0.01)
-        done.append(index)
-        return 10 * index
-
-    arrived = []
-    with pytest.raises(UserError, match="three"):
-        for pair in as_they_arrive(call, 1000, 4, stop):
-            arrived.append(pair)
-    assert sorted(arrived) == sorted((index, 10 * index) for index in done)
-    assert len(done) < 20 and stop.is_set()
 
 
 def test_the_fingerprint_has_all_that_can_change_an_answer_and_no_more():
@@ -399,4 +148,3 @@ def test_the_client_is_needed_only_when_a_server_is_asked(server, template, monk
     client = judge(server)
     with pytest.raises(UserError, match=r"pip install 'ialp\[server\]'"):
         client.log_probabilities(questions(template, 1))
-    assert endpoint_module.__name__  # imported without the client
