@@ -81,7 +81,7 @@ def test_no_label_listed_is_invalid_and_says_what_was_said():
 
 @pytest.mark.parametrize("choice", [{"text": " a"}, {"text": " a", "logprobs": None}])
 def test_no_log_probabilities_name_the_way_out(choice):
-    with pytest.raises(UserError, match="set judge.answers: samples"):
+    with pytest.raises(UserError, match=r"set judge\.answers: samples"):
         read_log_probabilities(choice, LABELS)
 
 
