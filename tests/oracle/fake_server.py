@@ -66,7 +66,7 @@ class FakeServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.plan = plan
         self.asked: Counter[str] = Counter()
-        self.answered: Counter[str] = Counter()
+        self.counted: Counter[str] = Counter()
         self.again: list[str] = []
         self.bodies: list[dict[str, Any]] = []
         self.authorisations: list[str | None] = []
@@ -74,6 +74,14 @@ class FakeServer(ThreadingHTTPServer):
         self.under_way = self.most = 0
         self.closing = threading.Event()
         self.lock = threading.Lock()
+
+    @property
+    def answered(self) -> Counter[str]:
+        """What was counted, once the replies on their way are: a client can be done with one before it is counted."""
+        patience = time.monotonic() + 2
+        while self.under_way and time.monotonic() < patience:
+            time.sleep(0.005)
+        return self.counted
 
     @property
     def url(self) -> str:
@@ -118,7 +126,7 @@ class Handler(BaseHTTPRequestHandler):
             server.bodies.append(body)
             server.authorisations.append(self.headers["Authorization"])
             server.times.append(time.monotonic())
-            if server.answered[prompt]:
+            if server.counted[prompt]:
                 server.again.append(prompt)
             server.under_way += 1
             server.most = max(server.most, server.under_way)
@@ -129,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
             if fault is None:
                 self._send(200, self._reply(body, prompt, chat))
                 with server.lock:
-                    server.answered[prompt] += 1
+                    server.counted[prompt] += 1
             else:
                 self._fail(fault, body, prompt, chat)
         finally:
