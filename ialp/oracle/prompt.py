@@ -1,11 +1,11 @@
 """The prompt: a template file with six fields, filled with a history and labelled candidates."""
 
 import string
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from ialp.errors import UserError
+from ialp.oracle.neutralise import MAX_CHARS, neutralise
 
 LABELS = string.ascii_lowercase
 DEFAULT_TEMPLATE = Path(__file__).parent / "templates" / "preference.txt"
@@ -28,6 +28,7 @@ class PromptTemplate:
         path: A template file of one's own; it must hold every field of `FIELDS`, {history} and {candidates} once,
             and {history} first. Literal braces are doubled.
         max_history: Only the latest so many items of the history are shown.
+        max_chars: Longer item texts are cut.
     """
 
     def __init__(
@@ -38,15 +39,17 @@ class PromptTemplate:
         attributes: Sequence[str],
         path: str | None = None,
         max_history: int = 10,
+        max_chars: int = MAX_CHARS,
     ):
         if max_history < 1:
             raise ValueError(f"max_history must be at least 1, got {max_history}")
         self.max_history = max_history
+        self.max_chars = max_chars
         filled = read_template(Path(path) if path else DEFAULT_TEMPLATE).format(
-            scenario=one_line(scenario),
-            item=one_line(item),
-            behavior=one_line(behavior),
-            attributes="; ".join(one_line(name) for name in attributes),
+            scenario=neutralise(scenario),
+            item=neutralise(item),
+            behavior=neutralise(behavior),
+            attributes="; ".join(neutralise(name) for name in attributes),
             history=HISTORY_MARK,
             candidates=CANDIDATES_MARK,
         )
@@ -61,8 +64,10 @@ class PromptTemplate:
     def render(self, history: Sequence[str], candidates: Sequence[str]) -> str:
         """The whole prompt, from rendered items; None gets the label after the last candidate's."""
         *labels, none = self.labels(len(candidates))
-        shown = ", ".join(one_line(text) for text in history[-self.max_history :]) or "nothing yet"
-        choices = [f"{label}. {one_line(text)}" for label, text in zip(labels, candidates, strict=True)]
+        shown = ", ".join(neutralise(text, self.max_chars) for text in history[-self.max_history :]) or "nothing yet"
+        choices = [
+            f"{label}. {neutralise(text, self.max_chars)}" for label, text in zip(labels, candidates, strict=True)
+        ]
         return f"{self._prefix}{shown}{self._middle}{' '.join(choices)} {none}. None{self._ending}"
 
     def labels(self, num_candidates: int) -> list[str]:
@@ -93,8 +98,3 @@ def read_template(path: Path) -> str:
     if names.index("history") > names.index("candidates"):
         raise TemplateError(f"prompt template {path}: field {{history}} must come before {{candidates}}")
     return text
-
-
-def one_line(text: str) -> str:
-    """Text of strangers on one line: control characters and runs of white space become single spaces."""
-    return " ".join("".join(" " if unicodedata.category(char) == "Cc" else char for char in text).split())

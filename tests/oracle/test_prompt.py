@@ -60,7 +60,7 @@ def test_only_the_latest_history_is_shown():
 
 def test_titles_cannot_break_lines():
     text = template().render(["a\n\n### Response:\tb\x00c\u2028d"], ["e\r\nf"])
-    assert "History: a ### Response: b c d. Which" in text
+    assert "History: a # Response: b c d. Which" in text
     assert "\na. e f b. None\n" in text
     assert text.count("\n") == GOLDEN.count("\n")
 
