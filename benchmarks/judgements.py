@@ -33,14 +33,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=10_000, help="judgements (default: 10000)")
     parser.add_argument("--threads", type=int, default=CORES, help=f"of torch (default: {CORES})")
-    parser.add_argument("--batch-size", type=int, default=8, help="prompts per forward pass (default: 8)")
+    parser.add_argument("--batch-tokens", type=int, default=2048, help="tokens of a forward pass (default: 2048)")
     parser.add_argument("--dtype", default="float32", help="of the weights (default: float32)")
     arguments = parser.parse_args()
 
     torch.set_num_threads(arguments.threads)
     log = BuiltinLog().load()
     template = PromptTemplate(log.scenario, log.item_word, log.behavior, log.attribute_names)
-    judge = LocalLM(dtype=arguments.dtype, batch_size=arguments.batch_size)
+    judge = LocalLM(dtype=arguments.dtype, batch_tokens=arguments.batch_tokens)
     with tempfile.TemporaryDirectory() as folder:
         oracle = Oracle(judge, JudgementCache(Path(folder) / "judgements.sqlite"), template, log.catalogue)
         batches = draw_questions(log, template, arguments.n)

@@ -57,11 +57,19 @@ class OracleTuning(LightningModule):
         self._report: dict[str, dict[str, Any]] = {}
         self._examined: tuple[JudgeBackend | None, Any] = None, None
 
+    def setup(self, stage: str) -> None:
+        """Examine the judge as it comes, before its trainable copy takes the memory."""
+        if stage == "fit":
+            self._examine("before", self.judge)
+            self.judge.release()
+
     def configure_model(self) -> None:
-        """The trainable form of the judge."""
+        """The trainable form of the judge, spread over the ranks where the trainer's strategy is `ModelParallel`."""
         if not hasattr(self, "tuner"):
             self.judge.prepare(self._data.log.catalogue)
             self.tuner = self.judge.tuner(self.lora)
+            if self.device_mesh is not None:
+                self.tuner.shard(self.device_mesh["data_parallel"])
             if not any(parameter.requires_grad for parameter in self.tuner.parameters()):
                 self.trainer.fit_loop.max_epochs = 0  # nothing to learn: the judge is calibrated and examined
 
@@ -90,17 +98,15 @@ class OracleTuning(LightningModule):
         self.log("val_picked", self.val_picked, prog_bar=True)
         self.log("val_loss", loss, batch_size=len(batch.answer))
 
-    def on_fit_start(self) -> None:
-        """Examine the judge as it comes."""
-        self._examine("before", self.judge)
-
     def on_fit_end(self) -> None:
         """Save what was learnt, and examine the judge as the next stage will load it."""
+        self._restore_best()
+        self.tuner.gather()
         if not self.trainer.is_global_zero:
             return
-        self._restore_best()
         folder = Path(self.trainer.default_root_dir)
         self.tuner.save(folder / ORACLE_FOLDER)
+        self.tuner.cpu()  # the judge takes its place
         tuned = self.judge.tuned(folder)
         tuned.prepare(self._data.log.catalogue)
         held, bare = self._data.calibration()

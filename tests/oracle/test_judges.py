@@ -19,8 +19,8 @@ def test_a_judge_is_built_from_class_path_and_init_args():
 
 
 def test_a_judge_takes_its_adapter():
-    judge = load_judge({"class_path": "ialp.oracle.LocalLM", "init_args": {"batch_size": 3}}, adapter="runs/x")
-    assert isinstance(judge, LocalLM) and (judge.adapter, judge.batch_size) == ("runs/x", 3)
+    judge = load_judge({"class_path": "ialp.oracle.LocalLM", "init_args": {"batch_tokens": 900}}, adapter="runs/x")
+    assert isinstance(judge, LocalLM) and (judge.adapter, judge.batch_tokens) == ("runs/x", 900)
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,10 @@ def plain_model(folder: str) -> torch.nn.Module:
     return AutoModelForCausalLM.from_pretrained(folder).eval()
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 64])
+@pytest.mark.parametrize("batch_tokens", [1, 400, 100_000])
 @pytest.mark.parametrize("reuse_prefix", [True, False])
-def test_equal_to_one_forward_pass_per_prompt(tiny_model, questions, batch_size, reuse_prefix):
-    judge = LocalLM(tiny_model, batch_size=batch_size)
+def test_equal_to_one_forward_pass_per_prompt(tiny_model, questions, batch_tokens, reuse_prefix):
+    judge = LocalLM(tiny_model, batch_tokens=batch_tokens)
     judge._scorer.reuse_prefix = reuse_prefix
     expected = one_by_one(plain_model(tiny_model), tiny_model, questions)
     assert expected.std(0).min() > 0.1  # the model does read
@@ -53,20 +53,48 @@ def test_equal_to_one_forward_pass_per_prompt(tiny_model, questions, batch_size,
 
 
 def test_the_prefix_is_read_once(tiny_model, questions, monkeypatch):
-    judge = LocalLM(tiny_model, batch_size=2)
-    tokens = []
+    judge = LocalLM(tiny_model, batch_tokens=1)
+    assert judge.tokens == 0
+    shapes = []
     forward = judge._scorer.model.forward
     monkeypatch.setattr(
-        judge._scorer.model, "forward", lambda **kw: tokens.append(kw["input_ids"].shape) or forward(**kw)
+        judge._scorer.model, "forward", lambda **kw: shapes.append(kw["input_ids"].shape) or forward(**kw)
     )
     judge.log_probabilities(questions)
     prompts, shared = judge._scorer.encode(questions)
     assert shared > 100
-    assert tokens[0] == (1, shared)
-    assert len(tokens) == 1 + 4
-    assert max(shape[1] for shape in tokens[1:]) == max(map(len, prompts)) - shared
+    rest = sorted((len(prompt) - shared for prompt in prompts), reverse=True)
+    assert shapes == [(1, shared)] + [(1, length) for length in rest]
+    assert judge.tokens == shared + sum(rest)
     judge.log_probabilities(questions)
-    assert len(tokens) == 1 + 4 + 4
+    assert shapes[8:] == [(1, length) for length in rest]
+    judge.release()
+    assert judge.tokens == shared + 2 * sum(rest)
+
+
+@pytest.mark.parametrize("budget", [1, 150, 500, 10_000])
+def test_batches_keep_to_their_tokens(tiny_model, questions, monkeypatch, budget):
+    judge = LocalLM(tiny_model, batch_tokens=budget)
+    shapes = []
+    forward = judge._scorer.model.forward
+    monkeypatch.setattr(
+        judge._scorer.model, "forward", lambda **kw: shapes.append(kw["input_ids"].shape) or forward(**kw)
+    )
+    judge.log_probabilities(questions)
+    assert all(rows * length <= budget or rows == 1 for rows, length in shapes)
+    assert sum(rows for rows, _ in shapes[1:]) == len(questions)
+    lengths = [length for _, length in shapes[1:]]
+    assert lengths == sorted(lengths, reverse=True)
+    assert (len(lengths) == 1) == (budget == 10_000)
+
+
+def test_a_sliding_window_shares_its_prefix_while_it_holds_all_of_it(questions, tmp_path):
+    for window, holds in ((4096, True), (64, False)):
+        folder = save_tiny_model(tmp_path / str(window), questions.prompts[:3], sliding_window=window)
+        judge = LocalLM(folder)
+        expected = one_by_one(plain_model(folder), folder, questions)
+        assert torch.allclose(judge.log_probabilities(questions), expected, atol=1e-4)
+        assert (judge._scorer._prefix[1] is not None) == holds
 
 
 def test_a_prefix_that_the_tokenizer_merges_with_what_follows(tiny_model, questions):
@@ -90,13 +118,15 @@ def make_adapter(folder: str, path: Path, lora: LoRA | None = None) -> str:
     return str(path)
 
 
+@pytest.mark.parametrize("batch_tokens", [1, 400, 100_000])
 @pytest.mark.parametrize("reuse_prefix", [True, False])
-def test_equal_with_an_adapter(tiny_model, questions, tmp_path, reuse_prefix):
+def test_equal_with_an_adapter(tiny_model, questions, tmp_path, reuse_prefix, batch_tokens):
     from peft import PeftModel
 
     folder = make_adapter(tiny_model, tmp_path)
     expected = one_by_one(PeftModel.from_pretrained(plain_model(tiny_model), f"{folder}/oracle"), tiny_model, questions)
-    judge = LocalLM(tiny_model).tuned(folder)
+    judge = LocalLM(tiny_model, batch_tokens=batch_tokens).tuned(folder)
+    assert (judge.batch_tokens, judge.model) == (batch_tokens, tiny_model)
     judge._scorer.reuse_prefix = reuse_prefix
     assert torch.allclose(judge.log_probabilities(questions), expected, atol=1e-4)
     assert (expected - LocalLM(tiny_model).log_probabilities(questions)).abs().max() > 0.1
@@ -180,6 +210,21 @@ def test_only_adapters_are_trained_and_saved(tiny_model, tmp_path):
     assert (about["judge"], about["model"], about["dtype"]) == ("LocalLM", tiny_model, "float32")
 
 
+def test_checkpointed_tuning_learns_the_same(tiny_model, questions):
+    """A checkpointed layer keeps no keys and values: a prefix read apart would be lost without a word."""
+    gradients = []
+    for checkpointing in (True, False):
+        tuner = LocalLM(tiny_model, checkpointing=checkpointing).tuner(LoRA(rank=4, dropout=0.0))
+        for index, (name, parameter) in enumerate(tuner.named_parameters()):
+            if "lora" in name:
+                torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(index))
+        tuner(questions, torch.arange(7))[0].backward()
+        assert tuner.network.is_gradient_checkpointing == checkpointing
+        gradients.append([p.grad for p in tuner.parameters() if p.requires_grad])
+    for forgetful, plain in zip(*gradients, strict=True):
+        assert torch.allclose(forgetful, plain, atol=1e-5) and plain.abs().max() > 0
+
+
 def test_fingerprint_covers_all_that_changes_an_answer(tiny_model, tmp_path):
     folder = make_adapter(tiny_model, tmp_path / "run")
     other = save_tiny_model(tmp_path / "other", ["red river"], seed=1)
@@ -188,9 +233,10 @@ def test_fingerprint_covers_all_that_changes_an_answer(tiny_model, tmp_path):
         LocalLM(other),
         LocalLM(tiny_model, adapter=folder),
         LocalLM(tiny_model, dtype="bfloat16"),
+        LocalLM(tiny_model, dtype="bfloat16", quantization="nf4"),
     ]
     assert len({judge.fingerprint for judge in judges}) == len(judges)
-    assert LocalLM(tiny_model, batch_size=7, device="cpu").fingerprint == judges[0].fingerprint
+    assert LocalLM(tiny_model, batch_tokens=7, checkpointing=True, device="cpu").fingerprint == judges[0].fingerprint
     before = judges[2].fingerprint
     make_adapter(tiny_model, tmp_path / "run", LoRA(rank=2))
     assert LocalLM(tiny_model, adapter=folder).fingerprint != before
@@ -241,9 +287,11 @@ def test_a_judge_that_cannot_be_loaded(tiny_model, questions, arguments, message
         LocalLM(**({"model": tiny_model} | arguments)).log_probabilities(questions)
 
 
-def test_batch_size_is_checked():
-    with pytest.raises(UserError, match="batch_size is 0"):
-        LocalLM(batch_size=0)
+def test_arguments_are_checked():
+    with pytest.raises(UserError, match="batch_tokens is 0"):
+        LocalLM(batch_tokens=0)
+    with pytest.raises(UserError, match='quantization "nf5" is unknown: choose none, nf4'):
+        LocalLM(quantization="nf5")
 
 
 def test_half_precision_answers_alike(tiny_model, questions):

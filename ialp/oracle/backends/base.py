@@ -53,6 +53,17 @@ class Tuner(nn.Module, ABC):
     def save(self, folder: Path) -> None:
         """Write what was learnt, so that `JudgeBackend.tuned` finds it."""
 
+    def shard(self, mesh: Any) -> None:
+        """Spread the weights over the ranks of a mesh (FSDP2).
+
+        Raises:
+            UserError: This judge is not made for it.
+        """
+        raise UserError(f"{type(self).__name__} does not shard its weights: leave trainer.strategy as it is")
+
+    def gather(self) -> None:
+        """Called by every rank before `save` by the first: bring sharded weights together."""
+
     def parameter_groups(self, lr: float) -> Iterable[dict[str, Any]]:
         """What the optimiser gets; a judge may scale the learning rate to its own parameters."""
         return [{"params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]
@@ -148,6 +159,9 @@ class JudgeBackend(ABC):
     def prepare(self, catalogue: Catalogue) -> None:
         """Read the catalogue before the first question; most judges have no need to."""
         del catalogue
+
+    def release(self) -> None:  # noqa: B027 - most have nothing
+        """Give back the memory of a model that is not asked for now; the next question loads it again."""
 
     @property
     def tokens(self) -> int | None:

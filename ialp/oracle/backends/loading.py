@@ -1,6 +1,7 @@
 """A causal LM with its tokenizer from a folder or the hub, and what identifies it."""
 
 import hashlib
+import importlib.util
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 BUILTIN = "builtin"
 BUILTIN_FOLDER = Path(__file__).parent.parent / "builtin" / "model"
 DTYPES = ("float32", "bfloat16", "float16")
+QUANTIZATIONS = ("none", "nf4")
 CONTENT = ("*.json", "*.safetensors", "*.bin", "*.model", "*.txt")  # what can change an answer, in a model's folder
 BLOCK = 1 << 22  # bytes read at a time
 
@@ -35,11 +37,13 @@ def load_tokenizer(model: str, revision: str | None = None) -> "PreTrainedTokeni
     return tokenizer
 
 
-def load_model(model: str, revision: str | None, dtype: str, device: str) -> "PreTrainedModel":
-    """The weights in `dtype` on `device`, in evaluation mode.
+def load_model(
+    model: str, revision: str | None, dtype: str, device: str, quantization: str = "none"
+) -> "PreTrainedModel":
+    """The weights in `dtype` on `device`, in evaluation mode; with nf4 those of the linear layers take 4 bits each.
 
     Raises:
-        UserError: Neither a folder with a causal LM nor a hub name that can be reached.
+        UserError: Neither a folder with a causal LM nor a hub name that can be reached, or 4 bits cannot be had here.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -48,16 +52,37 @@ def load_model(model: str, revision: str | None, dtype: str, device: str) -> "Pr
         logging.disable_progress_bar()
     if dtype not in DTYPES:
         raise UserError(f'dtype "{dtype}" is unknown: choose {", ".join(DTYPES)}')
+    options: dict[str, Any] = {"revision": revision, "dtype": getattr(torch, dtype)}
+    if quantization == "nf4":
+        options |= {"quantization_config": four_bits(dtype, device), "device_map": device}
     try:
-        network: Any = AutoModelForCausalLM.from_pretrained(
-            locate(model), revision=revision, dtype=getattr(torch, dtype)
-        )
+        network: Any = AutoModelForCausalLM.from_pretrained(locate(model), **options)
     except (OSError, ValueError) as error:
         raise UserError(
             f"judge {model}: no causal language model loads from it ({first_line(error)}); "
             'name a folder, a model of the hub, or "builtin"'
         ) from error
-    return network.to(device).eval()
+    return (network if quantization == "nf4" else network.to(device)).eval()
+
+
+def four_bits(dtype: str, device: str) -> Any:
+    """How bitsandbytes packs the weights: normal floats of 4 bits, their scales quantised again, products in `dtype`.
+
+    Raises:
+        UserError: There is no GPU, or no bitsandbytes.
+    """
+    if not device.startswith("cuda") or not torch.cuda.is_available():
+        raise UserError(f"judge.quantization is nf4, which needs a GPU, and the device is {device}: set it to none")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError("judge.quantization is nf4, which needs bitsandbytes: pip install 'ialp[quantize]'")
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, dtype),
+    )
 
 
 def pick_device(device: str) -> str:

@@ -1,18 +1,27 @@
 """A causal language model on this machine, with or without a LoRA adapter."""
 
 import hashlib
+import inspect
 import json
 import warnings
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ialp.errors import UserError
 from ialp.oracle.backends.base import ORACLE_FILE, JudgeBackend, LoRA, Tuner, find_oracle
-from ialp.oracle.backends.loading import BUILTIN, hash_folder, identity, load_model, load_tokenizer, pick_device
+from ialp.oracle.backends.loading import (
+    BUILTIN,
+    QUANTIZATIONS,
+    hash_folder,
+    identity,
+    load_model,
+    load_tokenizer,
+    pick_device,
+)
 from ialp.oracle.backends.lora import LoRATuner
 from ialp.oracle.backends.scoring import LabelScorer, label_log_probabilities
 from ialp.oracle.questions import Questions
@@ -26,10 +35,16 @@ class LocalLM(JudgeBackend):
 
     Args:
         model: A folder, a model of the hub, or "builtin".
-        adapter: A run folder of OracleTuning, or a folder with a PEFT adapter; merged into the weights.
+        adapter: A run folder of OracleTuning, or a folder with a PEFT adapter. It is merged into the weights, which
+            then take no more time than without; beside weights of 4 bits it stays a layer of its own.
         revision: Branch, tag or commit of a hub model.
         dtype: Of the weights: float32, bfloat16 or float16.
-        batch_size: Prompts per forward pass. Few are fastest on a CPU, where they stay in its cache; a GPU takes 64.
+        quantization: "nf4" packs the linear layers' weights into 4 bits (bitsandbytes, on a GPU; products in `dtype`).
+        batch_tokens: Tokens of a forward pass, padding included; the instruction, computed once, does not count.
+            Few are fastest on a CPU, where they stay in its cache; a GPU wants 16,000 and more. Where memory
+            ends, the number is halved and the work goes on.
+        checkpointing: Tuning keeps the layers' inputs alone and computes the rest twice: a third slower, and
+            a fraction of the memory.
         device: "cpu", "cuda", or "auto": the GPU where there is one.
     """
 
@@ -39,29 +54,36 @@ class LocalLM(JudgeBackend):
         adapter: str | None = None,
         revision: str | None = None,
         dtype: str = "float32",
-        batch_size: int = 8,
+        quantization: Literal["none", "nf4"] = "none",
+        batch_tokens: int = 2048,
+        checkpointing: bool = False,
         device: str = "auto",
     ):
-        if batch_size < 1:
-            raise UserError(f"judge.batch_size is {batch_size}: it must be at least 1")
+        if batch_tokens < 1:
+            raise UserError(f"judge.batch_tokens is {batch_tokens}: it must be at least 1")
+        if quantization not in QUANTIZATIONS:
+            raise UserError(f'quantization "{quantization}" is unknown: choose {", ".join(QUANTIZATIONS)}')
         self.model = model
         self.adapter = adapter
         self.revision = revision
         self.dtype = dtype
-        self.batch_size = batch_size
+        self.quantization = quantization
+        self.batch_tokens = batch_tokens
+        self.checkpointing = checkpointing
         self.device = device
-        self._mass, self._answered = 0.0, 0
+        self._mass, self._answered, self._read = 0.0, 0, 0
 
     @property
     def name(self) -> str:
-        """The model, its dtype, and whether it is tuned."""
-        return f"{self.model} ({self.dtype}{', tuned' if self.adapter else ''})"
+        """The model, its dtype, and whether it is quantised and tuned."""
+        weights = self.dtype if self.quantization == "none" else f"{self.quantization}, {self.dtype}"
+        return f"{self.model} ({weights}{', tuned' if self.adapter else ''})"
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of model, adapter and dtype. Batch size and device change the last digits of an answer at most."""
+        """Hash of model, adapter, dtype and quantisation. Batches and device change an answer's last digits at most."""
         adapter = hash_folder(find_oracle(self.adapter)) if self.adapter else None
-        parts = ["LocalLM", self.base_identity, adapter, self.dtype]
+        parts = ["LocalLM", self.base_identity, adapter, self.dtype, self.quantization]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     @cached_property
@@ -74,16 +96,28 @@ class LocalLM(JudgeBackend):
         """Mean probability on the labels, over all questions so far."""
         return self._mass / self._answered if self._answered else None
 
+    @property
+    def tokens(self) -> int:
+        """Tokens read so far, padding aside; the instruction counts once, for it is computed once."""
+        return self._read + (self._scorer.tokens if "_scorer" in self.__dict__ else 0)
+
+    def release(self) -> None:
+        """Give the model's memory back."""
+        self._read = self.tokens
+        self.__dict__.pop("_scorer", None)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
     @torch.no_grad()
     def log_probabilities(self, questions: Questions) -> Tensor:
         """(B, K + 1) of the labels, None's last.
 
         Raises:
-            UserError: The model, the adapter or the labels do not fit, or a prompt is too long.
+            UserError: The model, the adapter or the labels do not fit, or a prompt is too long, or too much for memory.
         """
         prompts, shared = self._scorer.encode(questions)
         label_ids = self._scorer.label_ids(questions)
-        logits = self._scorer.next_token_logits(prompts, shared, self.batch_size)
+        logits = self._scorer.next_token_logits(prompts, shared)
         log_probabilities, mass = label_log_probabilities(logits, label_ids)
         self._watch(mass)
         return log_probabilities.cpu()
@@ -96,23 +130,28 @@ class LocalLM(JudgeBackend):
         """
         if self.adapter is not None:
             raise UserError(f"judge {self.model} has the adapter {self.adapter} already: tune it without")
-        network = load_model(self.model, self.revision, self.dtype, "cpu")
+        place = "cpu" if self.quantization == "none" else pick_device(self.device)  # from there the trainer moves it
+        network = load_model(self.model, self.revision, self.dtype, place, self.quantization)
         about = {"judge": "LocalLM", "model": self.model, "base": self.base_identity, "dtype": self.dtype}
-        return LoRATuner(network, load_tokenizer(self.model, self.revision), self.model, lora, about, self.batch_size)
+        about |= {"quantization": self.quantization}
+        tokenizer = load_tokenizer(self.model, self.revision)
+        return LoRATuner(network, tokenizer, self.model, lora, about, self.checkpointing)
 
     def tuned(self, folder: str | Path) -> "LocalLM":
         """With the adapter that a run of OracleTuning left."""
-        return LocalLM(self.model, str(folder), self.revision, self.dtype, self.batch_size, self.device)
+        arguments = inspect.signature(LocalLM).parameters
+        return LocalLM(**{name: getattr(self, name) for name in arguments} | {"adapter": str(folder)})
 
     @cached_property
     def _scorer(self) -> LabelScorer:
-        network: Any = load_model(self.model, self.revision, self.dtype, pick_device(self.device))
+        device = pick_device(self.device)
+        network: Any = load_model(self.model, self.revision, self.dtype, device, self.quantization)
         if self.adapter is not None:
-            network = self._merged(network, find_oracle(self.adapter))
-        return LabelScorer(network, load_tokenizer(self.model, self.revision), self.model)
+            network = self._adapted(network, find_oracle(self.adapter))
+        return LabelScorer(network, load_tokenizer(self.model, self.revision), self.model, self.batch_tokens)
 
-    def _merged(self, network: Any, folder: Path) -> Any:
-        """The model with the adapter's update added to its weights: as fast as without."""
+    def _adapted(self, network: Any, folder: Path) -> Any:
+        """The model with the adapter's update added to its weights, or beside them where these have 4 bits."""
         from peft import PeftModel
 
         if (path := folder / ORACLE_FILE).is_file():
@@ -121,9 +160,10 @@ class LocalLM(JudgeBackend):
                 tuned = about.get("model") or about.get("judge")
                 raise UserError(f"{path}: tuned on {tuned}, but the judge is {self.model}; tune this judge anew")
         try:
-            return PeftModel.from_pretrained(network, str(folder)).merge_and_unload().eval()
+            adapted: Any = PeftModel.from_pretrained(network, str(folder))
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(f"adapter {folder} does not fit {self.model}: {str(error).splitlines()[0]}") from error
+        return (adapted.merge_and_unload() if self.quantization == "none" else adapted).eval()
 
     def _watch(self, mass: Tensor) -> None:
         """Keep the mean mass on the labels, and warn when it first proves low."""

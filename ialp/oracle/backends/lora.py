@@ -26,7 +26,7 @@ class LoRATuner(Tuner):
         name: Of the model, for error messages.
         lora: Which adapters to add.
         about: What `oracle.json` says about the base model.
-        batch_size: Prompts per forward pass.
+        checkpointing: Keep the layers' inputs alone, and compute the rest again on the way back.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class LoRATuner(Tuner):
         name: str,
         lora: LoRA,
         about: dict[str, Any],
-        batch_size: int,
+        checkpointing: bool = False,
     ):
         super().__init__()
         from peft import LoraConfig, get_peft_model
@@ -50,22 +50,56 @@ class LoRATuner(Tuner):
             task_type="CAUSAL_LM",
         )
         try:
-            self.network = get_peft_model(network, config).train()
+            self.network = get_peft_model(prepared(network, checkpointing), config).train()
         except ValueError as error:
             raise UserError(f"LoRA does not fit {name}: {str(error).splitlines()[0]}") from error
         self.about = about
-        self.batch_size = batch_size
-        self.scorer = LabelScorer(self.network, tokenizer, name, frozen=False)
+        # A checkpointed layer keeps no keys and values, and so there is no prefix to share.
+        self.scorer = LabelScorer(self.network, tokenizer, name, frozen=False, reuse_prefix=not checkpointing)
+        self._trained: dict[str, Tensor] | None = None
 
     def forward(self, questions: Questions, answer: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of answer (B,), and the labels' log-probabilities (B, K + 1)."""
         prompts, shared = self.scorer.encode(questions)
         label_ids = self.scorer.label_ids(questions).to(answer.device)
-        logits = self.scorer.next_token_logits(prompts, shared, self.batch_size)  # (B, V)
+        logits = self.scorer.next_token_logits(prompts, shared)  # (B, V)
         loss = nn.functional.cross_entropy(logits, label_ids[answer])
         return loss, label_log_probabilities(logits.detach(), label_ids)[0]
 
+    def shard(self, mesh: Any) -> None:
+        """Spread every layer over the ranks; a layer's weights come together only while it works."""
+        from torch.distributed.fsdp import fully_shard
+
+        layers: Any = self.network.get_base_model()._no_split_modules or ()
+        for module in list(self.network.modules()):
+            if type(module).__name__ in layers:
+                fully_shard(module, mesh=mesh)
+        fully_shard(self.network, mesh=mesh)
+        self.scorer.reuse_prefix = False  # one pass per step, on every rank: ranks wait for each other in each layer
+
+    def gather(self) -> None:
+        """Bring the adapter's shards together."""
+        trained = {name: value for name, value in self.network.named_parameters() if value.requires_grad}
+        self._trained = {name: whole(value.detach()).cpu() for name, value in trained.items()}
+
     def save(self, folder: Path) -> None:
         """The adapter in PEFT's format, and oracle.json."""
-        self.network.save_pretrained(str(folder))
+        self.network.save_pretrained(str(folder), state_dict=self._trained)
         (folder / ORACLE_FILE).write_text(json.dumps(self.about, indent=2) + "\n")
+
+
+def prepared(network: Any, checkpointing: bool) -> Any:
+    """The base model, made ready to carry gradients where it is quantised or its layers are to forget."""
+    how = {"use_reentrant": False}
+    if getattr(network, "is_loaded_in_4bit", False):
+        from peft import prepare_model_for_kbit_training
+
+        return prepare_model_for_kbit_training(network, checkpointing, how)
+    if checkpointing:
+        network.gradient_checkpointing_enable(how)
+    return network
+
+
+def whole(value: Tensor) -> Tensor:
+    """A tensor from its shards on all ranks; others as they are."""
+    return value.full_tensor() if hasattr(value, "full_tensor") else value

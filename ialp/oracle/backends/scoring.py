@@ -1,7 +1,7 @@
 """Reads the answer from the logits of the label tokens, in one forward pass per batch of prompts."""
 
-import copy
 import itertools
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from ialp.errors import UserError
+from ialp.oracle.backends.memory import is_out_of_memory
 from ialp.oracle.questions import Questions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
 
 
 class LabelScorer:
@@ -26,8 +29,13 @@ class LabelScorer:
         model: A causal LM of transformers, with or without a PEFT adapter around it.
         tokenizer: Its tokenizer.
         name: Of the model, for error messages.
+        batch_tokens: Tokens of a forward pass, padding included, the shared prefix not; None: all prompts in one pass.
+            Where memory ends, it is halved for good.
         frozen: The weights stay as they are, so that the prefix is computed once and not once per batch.
         reuse_prefix: Whether to share the prefix at all; off, every prompt is read from its first token.
+
+    Attributes:
+        tokens: Tokens read so far, without padding; the prefix counts whenever it is computed.
     """
 
     def __init__(
@@ -35,14 +43,17 @@ class LabelScorer:
         model: Any,
         tokenizer: "PreTrainedTokenizerBase",
         name: str,
+        batch_tokens: int | None = None,
         frozen: bool = True,
         reuse_prefix: bool = True,
     ):
         self.model = model
-        self.frozen = frozen
         self.tokenizer = tokenizer
         self.name = name
+        self.batch_tokens = batch_tokens
+        self.frozen = frozen
         self.reuse_prefix = reuse_prefix and not getattr(model, "_is_stateful", False)  # recurrent states cannot be cut
+        self.tokens = 0
         self._label_ids: dict[tuple[str, ...], Tensor] = {}
         self._prefix: tuple[list[int], Any] = ([], None)
 
@@ -88,20 +99,54 @@ class LabelScorer:
             self._label_ids[labels] = torch.tensor(list(ids))
         return self._label_ids[labels]
 
-    def next_token_logits(self, prompts: Sequence[list[int]], shared: int, batch_size: int) -> Tensor:
+    def next_token_logits(self, prompts: Sequence[list[int]], shared: int) -> Tensor:
         """(B, V) float32 logits of what follows each prompt, of which the first `shared` tokens are common to all.
 
-        Prompts of like length go through the model together, `batch_size` at a time. Gradients flow where they are
-        enabled, through the shared prefix as well.
+        Prompts of like length go through the model together, the longest first, so that memory ends early or never.
+        Gradients flow where they are enabled, through the shared prefix as well.
+
+        Raises:
+            UserError: Memory does not suffice for a single prompt.
         """
         order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
-        chunks = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-        logits = torch.cat([self._run_batch([prompts[row] for row in chunk], shared) for chunk in chunks])
-        return logits[torch.tensor(order, device=logits.device).argsort()]
+        logits, done = [], 0
+        while done < len(order):
+            longest = len(prompts[order[done]]) - shared
+            fits = len(order) if self.batch_tokens is None else max(self.batch_tokens // longest, 1)
+            batch = [prompts[row] for row in order[done : done + fits]]
+            answer = self._run_if_it_fits(batch, shared)
+            if answer is None:
+                self._halve(len(batch), longest)
+                continue
+            logits.append(answer)
+            done += len(batch)
+        return torch.cat(logits)[torch.tensor(order, device=logits[0].device).argsort()]
+
+    def _run_if_it_fits(self, prompts: Sequence[list[int]], shared: int) -> Tensor | None:
+        """(B, V) logits after each prompt; None, with all that was allocated set free, where memory ended."""
+        try:
+            return self._run_batch(prompts, shared)
+        except (RuntimeError, MemoryError) as error:
+            if self.batch_tokens is None or not is_out_of_memory(error):
+                raise
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return None
+
+    def _halve(self, rows: int, longest: int) -> None:
+        if rows == 1:
+            raise UserError(
+                f"memory does not suffice for one prompt ({longest} tokens) of {self.name}: choose a smaller dtype, "
+                "quantization: nf4, a smaller model, or shorter prompts (the log's max_words, fewer candidates)"
+            )
+        self.batch_tokens = rows * longest // 2
+        logger.warning("memory ended at %d prompts of %d tokens: batch_tokens is now %d, for this run",
+                       rows, longest, self.batch_tokens)  # fmt: skip
 
     def _run_batch(self, prompts: Sequence[list[int]], shared: int) -> Tensor:
         """(B, V) logits after each prompt, in one forward pass."""
-        cache = self._prefix_cache(prompts[0][:shared], len(prompts)) if shared else None
+        cache = self._prefix_cache(prompts[0][:shared]) if shared else None
+        shared = shared if cache is not None else 0
         ids, mask = pad_left([prompt[shared:] for prompt in prompts], self.model.device)
         position = shared + (mask.cumsum(1) - 1).clamp(min=0)
         mask = torch.cat([mask.new_ones(len(prompts), shared), mask], dim=1)
@@ -113,22 +158,22 @@ class LabelScorer:
             use_cache=cache is not None,
             logits_to_keep=1,
         )
+        self.tokens += sum(len(prompt) - shared for prompt in prompts)
         return output.logits[:, -1].float()
 
-    def _prefix_cache(self, prefix: list[int], repeats: int) -> Any:
-        """Keys and values of the prefix, once per row of a batch."""
-        if not self.frozen:
-            cache = self._run(prefix)
-        else:
-            if self._prefix[0] != prefix:
-                self._prefix = prefix, self._run(prefix)
-            cache = copy.deepcopy(self._prefix[1])
-        cache.batch_repeat_interleave(repeats)
-        return cache
+    def _prefix_cache(self, prefix: list[int]) -> Any:
+        """Keys and values of the prefix for batches of any size; None where the model's cache cannot be shared."""
+        from ialp.oracle.backends.prefix import share
 
-    def _run(self, prefix: list[int]) -> Any:
+        if self.frozen and self._prefix[0] == prefix:
+            return self._prefix[1]
         ids = torch.tensor([prefix], device=self.model.device)
-        return self.model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+        computed = self.model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+        self.tokens += len(prefix)
+        cache = share(computed, len(prefix))
+        if self.frozen:
+            self._prefix = prefix, cache
+        return cache
 
 
 def pad_left(rows: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
