@@ -29,7 +29,7 @@ def test_a_judge_takes_its_adapter():
         (None, "no judge is named"),
         ({"class_path": "ialp.oracle.LocalML"}, "LocalML"),
         ({"class_path": "ialp.oracle.LocalLM", "init_args": {"batch": 3}}, "batch"),
-        ({"class_path": "ialp.oracle.LocalLM", "init_args": {"batch_size": 0}}, "^judge.batch_size is 0"),
+        ({"class_path": "ialp.oracle.LocalLM", "init_args": {"batch_tokens": 0}}, "^judge.batch_tokens is 0"),
     ],
 )
 def test_a_mistake_is_named(judge, message):
