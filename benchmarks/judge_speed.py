@@ -110,8 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
         for way in asked.values():
             way(rows(warm_up, 0, 4))
         seconds, agreement = in_turns(asked, rounds, given)
-    rates = {name: [count / each for each in seconds[name]]
-             for name, count in zip(asked, [given.prompts] * 3 + [min(given.free, given.prompts)], strict=True)}  # fmt: skip
+    few = min(given.free, given.prompts)
+    rates = {name: [(few if name == "free" else given.prompts) / each for each in seconds[name]] for name in asked}
     print(f"{given.shape or given.model}, {given.dtype}, {given.device}, {given.threads} thread(s); prompts of "
           f"{min(lengths)} to {max(lengths)} tokens, {sum(lengths) / len(lengths):.0f} in the middle; "
           f"{given.rounds} rounds of {given.prompts}, {min(given.free, given.prompts)} for free")  # fmt: skip
@@ -174,8 +174,8 @@ def report_work(ways: Ways, rounds: list[Questions], seconds: list[float], given
         shared_work += sum(work(ways.model, len(prompt), shared) for prompt in prompts)
         whole_work += sum(work(ways.model, len(prompt), 0) for prompt in prompts)
     ours, alone = shared_work / sum(seconds), whole_work / sum(seconds)
-    print(f"  a large matrix product reaches {rate / 1e12:.3g} TFLOP/s; ours computes {ours / 1e12:.3g} ({ours / rate:.0%}),")
-    print(f"  and answers as if {alone / 1e12:.3g} ({alone / rate:.0%}) without the shared prefix")
+    print(f"  a large matrix product reaches {rate / 1e12:.3g} TFLOP/s; ours computes {ours / 1e12:.3g}")
+    print(f"  ({ours / rate:.0%}), and answers as if {alone / 1e12:.3g} ({alone / rate:.0%}) without the shared prefix")
     print(f"  peak memory {memory}")
 
 

@@ -11,7 +11,8 @@ from ialp.experiment.world import data_module
 from ialp.oracle import JudgementCache, LexicalOracle, Oracle, load_judge
 from ialp.oracle.calibration import NoneCalibration, fit_none
 from ialp.oracle.examination import Examined, examine_in_full
-from ialp.report.oracle_data import OracleReport
+from ialp.oracle.injection import ATTACKS, injection_gains, targets
+from ialp.report.oracle_data import OracleReport, paired_interval
 from ialp.report.runs_data import RunData
 
 
@@ -30,6 +31,7 @@ def run_report(arguments: list[str]) -> int:
     add("--out", help="folder of oracle.png and oracle.json (default: report/ in the oracle run's folder)")
     add("--cache", help="judgement cache (default: judgements.sqlite in the runs folder)")
     add("--questions", type=int, default=500, help="held-out interactions, each asked four times (default: 500)")
+    add("--attacked", type=int, default=100, help="of these, asked again with each injected title (default: 100)")
     add("--budget", type=int, help="prompts that the judge may be asked at most")
     add("--price", type=float, help="of a million tokens, in any currency")
     add("--data_root", help="folder that holds the data (default: as the config or run says)")
@@ -68,6 +70,7 @@ def examine_run(run: RunData, chosen: Any, cache: Path) -> OracleReport:
         examined(oracle, data, threshold),
         examined(floor, data, floor_threshold),
         chosen.price,
+        injected(oracle, data, chosen.attacked),
     )
 
 
@@ -77,6 +80,17 @@ def examined(oracle: Oracle, data: Any, threshold: float | None) -> Examined:
     return examine_in_full(
         oracle, held, bare, data.popular_examination(), threshold, data.none_share, data.HELD_OUT_SEED
     )
+
+
+def injected(oracle: Oracle, data: Any, count: int) -> dict[str, dict[str, float]]:
+    """What each of `ATTACKS` gains on the first `count` questions; nothing for a judge that reads no prompts."""
+    if not oracle.backend.reads_prompts or not count:
+        return {}
+    held, _ = data.examination()
+    questions = held.questions.select(range(min(count, len(held.answer))))
+    target = targets(held.answer[:count], data.candidates, data.HELD_OUT_SEED)
+    gains = {name: injection_gains(oracle.answers, questions, target, attack) for name, attack in ATTACKS.items()}
+    return {name: paired_interval(gain.double()) for name, gain in gains.items()}
 
 
 def publish(report: OracleReport, folder: Path) -> None:

@@ -1,9 +1,10 @@
 """What a title gains that tells the judge what to answer."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from ialp.oracle.backends.base import JudgeBackend
 from ialp.oracle.questions import Questions
 
 ATTACKS = {
@@ -18,17 +19,17 @@ ATTACKS = {
 """Kind of attack -> what is written behind a title; {title} is the title itself."""
 
 
-def injection_gains(judge: JudgeBackend, questions: Questions, target: Tensor, attack: str) -> Tensor:
+def injection_gains(ask: Callable[[Questions], Tensor], questions: Questions, target: Tensor, attack: str) -> Tensor:
     """(B,) 1 where only the attack makes candidate target (B,) the pick, -1 where it costs the pick, 0 elsewhere.
 
     Args:
-        judge: One that reads prompts.
+        ask: The (B, K + 1) log-probabilities of a judge that reads prompts, such as its `log_probabilities`.
         questions: B questions.
         target: (B,) index of the candidate whose title is attacked with.
         attack: Written behind its title, as in `ATTACKS`.
     """
-    before = judge.log_probabilities(questions).argmax(1).cpu() == target
-    after = judge.log_probabilities(attacked(questions, target, attack)).argmax(1).cpu() == target
+    before = ask(questions).argmax(1).cpu() == target
+    after = ask(attacked(questions, target, attack)).argmax(1).cpu() == target
     return after.long() - before.long()
 
 

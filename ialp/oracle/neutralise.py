@@ -15,17 +15,18 @@ BRACKETED = re.compile(
 )
 HEADING = re.compile(r"#(?:\s*#)+")  # ### Response
 OPTION = re.compile(r"(?<!\S)([a-z])\.(?:\s+|$)")  # k. None
-ANSWER = re.compile(r"(?<![\"\w])(the user will select|select(?=\s+[a-z](?:\s*[.,;:!?]|\s*$)))", re.IGNORECASE)
+ANSWER = re.compile(r"(?<![\"\w])(select)(?=\s+[a-z](?:\s*[.,;:!?]|\s*$))", re.IGNORECASE)  # select a
+LEAST_WORDS = 3  # of a clause that is the template's alone
 
 
 @lru_cache(maxsize=REMEMBERED)
-def neutralise(text: str, max_chars: int = MAX_CHARS) -> str:
+def neutralise(text: str, max_chars: int = MAX_CHARS, reserved: tuple[str, ...] = ()) -> str:
     """A title on one line that can neither end the prompt's parts, nor add options, nor hide what it says.
 
     Control, format and private characters go (right-to-left marks, zero-width and tag characters; joiners within words
     and emoji stay). What tokenizers may take for special tokens loses its brackets, headings their number of signs,
-    labels their space (`k. None` becomes `k.None`), and the template's last words are quoted. Ordinary titles stay as
-    they are. At most max_chars characters, cut at a word.
+    labels their space (`k. None` becomes `k.None`), and `select a` gets quotes. Phrases that are `reserved`, as those
+    that end a prompt, become "…". Ordinary titles stay as they are. At most max_chars characters, cut at a word.
 
     What a title asks for in plain words stays readable, and a model may follow it: `ialp oracle report` measures it.
     """
@@ -34,9 +35,16 @@ def neutralise(text: str, max_chars: int = MAX_CHARS) -> str:
         text = plain
     text = BRACKETED.sub(r"(\1)", text)
     text = HEADING.sub("#", text)
+    for phrase in reserved:
+        text = re.sub(re.escape(phrase), "…", text, flags=re.IGNORECASE)
     text = OPTION.sub(lambda found: found[1] + ("." if found.end() < len(text) else ""), text)
     text = ANSWER.sub(r'"\1"', text)
     return shorten(text, max_chars)
+
+
+def clauses(line: str) -> tuple[str, ...]:
+    """The parts of a line between its commas that are phrases rather than words."""
+    return tuple(part.strip() for part in line.split(",") if len(part.split()) >= LEAST_WORDS)
 
 
 def visible(text: str) -> str:

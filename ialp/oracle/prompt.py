@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ialp.errors import UserError
-from ialp.oracle.neutralise import MAX_CHARS, neutralise
+from ialp.oracle.neutralise import MAX_CHARS, clauses, neutralise
 
 LABELS = string.ascii_lowercase
 DEFAULT_TEMPLATE = Path(__file__).parent / "templates" / "preference.txt"
@@ -55,6 +55,7 @@ class PromptTemplate:
         )
         self._prefix, rest = filled.split(HISTORY_MARK)
         self._middle, self._ending = rest.split(CANDIDATES_MARK)
+        self._reserved = clauses(self._ending.splitlines()[-1]) if self._ending.strip() else ()
 
     @property
     def prefix(self) -> str:
@@ -64,11 +65,13 @@ class PromptTemplate:
     def render(self, history: Sequence[str], candidates: Sequence[str]) -> str:
         """The whole prompt, from rendered items; None gets the label after the last candidate's."""
         *labels, none = self.labels(len(candidates))
-        shown = ", ".join(neutralise(text, self.max_chars) for text in history[-self.max_history :]) or "nothing yet"
-        choices = [
-            f"{label}. {neutralise(text, self.max_chars)}" for label, text in zip(labels, candidates, strict=True)
-        ]
+        shown = ", ".join(self._plain(text) for text in history[-self.max_history :]) or "nothing yet"
+        offered = (self._plain(text) for text in candidates)
+        choices = [f"{label}. {text}" for label, text in zip(labels, offered, strict=True)]
         return f"{self._prefix}{shown}{self._middle}{' '.join(choices)} {none}. None{self._ending}"
+
+    def _plain(self, text: str) -> str:
+        return neutralise(text, self.max_chars, self._reserved)
 
     def labels(self, num_candidates: int) -> list[str]:
         """The labels of K candidates and, last, that of None: "a" to "k" for ten."""

@@ -131,7 +131,7 @@ def _draw_words(axes: Axes, numbers: dict[str, Any]) -> None:
         axes.text(0, 1, "\n\n".join(shown), fontsize=9, va="top", transform=axes.transAxes)
         return
     names = list(attacks)
-    gains = [attacks[name]["gain"] for name in names]
+    gains = [attacks[name]["mean"] for name in names]
     errors = [[max(g - attacks[n]["low"], 0) for g, n in zip(gains, names, strict=True)],
               [max(attacks[n]["high"] - g, 0) for g, n in zip(gains, names, strict=True)]]  # fmt: skip
     axes.barh(names, gains, xerr=errors, color=JUDGE, height=0.6, capsize=3)

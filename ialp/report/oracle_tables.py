@@ -65,7 +65,7 @@ def lines(numbers: dict[str, Any]) -> Iterator[str]:
     yield f"asked {cost['asked']}, cached {cost['cached']}: {speed}{tokens}{price}"
     for attack, gain in numbers["injection"].items():
         bounds = f"[{gain['low']:+.3f}, {gain['high']:+.3f}]"
-        yield f"injected title, {attack}: picked {gain['gain']:+.3f} {bounds} more often than the same title without it"
+        yield f"injected title, {attack}: picked {gain['mean']:+.3f} {bounds} more often than the same title without it"
 
 
 def shown(value: float | None) -> str:

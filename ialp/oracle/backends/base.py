@@ -95,6 +95,9 @@ class JudgeBackend(ABC):
     `fingerprint`.
     """
 
+    reads_prompts = True
+    """False where the catalogue's texts are looked up: such a judge cannot be asked about a text of another's."""
+
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

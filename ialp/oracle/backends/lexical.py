@@ -28,6 +28,8 @@ class LexicalOracle(JudgeBackend):
         adapter: A run folder of OracleTuning, whose threshold and scale replace the two.
     """
 
+    reads_prompts = False
+
     def __init__(self, none_threshold: float = 0.02, scale: float = 20.0, adapter: str | None = None):
         self.none_threshold = none_threshold
         self.scale = scale
