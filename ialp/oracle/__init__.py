@@ -1,6 +1,6 @@
 """The oracle: a language model that judges which item a user would take next."""
 
-from ialp.oracle.backends import JudgeBackend, LexicalOracle, LocalLM, LoRA, ServerLM
+from ialp.oracle.backends import EmbeddingOracle, JudgeBackend, LexicalOracle, LocalLM, LoRA, ServerLM
 from ialp.oracle.cache import JudgementCache
 from ialp.oracle.judges import load_judge
 from ialp.oracle.oracle import BudgetExceeded, Judging, Oracle
@@ -9,6 +9,7 @@ from ialp.oracle.questions import Questions
 
 __all__ = [
     "BudgetExceeded",
+    "EmbeddingOracle",
     "JudgeBackend",
     "JudgementCache",
     "Judging",

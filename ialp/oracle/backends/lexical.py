@@ -2,25 +2,14 @@
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from scipy.sparse import csr_array
-from torch import Tensor, nn
-
-from ialp.data.catalogue import Catalogue
 from ialp.data.text import tfidf
-from ialp.errors import UserError
-from ialp.oracle.backends.base import ORACLE_FILE, JudgeBackend, LoRA, Tuner, find_oracle
-from ialp.oracle.questions import Questions
+from ialp.oracle.backends.similarity import SimilarityJudge
 
 
-class LexicalOracle(JudgeBackend):
+class LexicalOracle(SimilarityJudge):
     """Scores a candidate by its mean tf-idf cosine with the items of the history.
-
-    The log-probabilities are a softmax over scale * score of the candidates and scale * none_threshold for None.
 
     Args:
         none_threshold: None is picked when every candidate scores less, in cosine (0 to 1).
@@ -28,17 +17,8 @@ class LexicalOracle(JudgeBackend):
         adapter: A run folder of OracleTuning, whose threshold and scale replace the two.
     """
 
-    reads_prompts = False
-
     def __init__(self, none_threshold: float = 0.02, scale: float = 20.0, adapter: str | None = None):
-        self.none_threshold = none_threshold
-        self.scale = scale
-        self.adapter = adapter
-        if adapter is not None:
-            self.none_threshold, self.scale = read_calibration(find_oracle(adapter))
-        self._catalogue: Catalogue | None = None
-        self._rows: dict[str, int] = {}
-        self._vectors = csr_array((0, 0))
+        super().__init__(none_threshold, scale, adapter)
 
     @property
     def name(self) -> str:
@@ -48,88 +28,11 @@ class LexicalOracle(JudgeBackend):
     @property
     def fingerprint(self) -> str:
         """The idf is the catalogue's, so that it counts too."""
-        if self._catalogue is None:
+        if self.catalogue is None:
             raise RuntimeError("call prepare(catalogue) first")
-        parts = [self.none_threshold, self.scale, self._catalogue.fingerprint, self._catalogue.max_words]
+        parts = [self.none_threshold, self.scale, self.catalogue.fingerprint, self.catalogue.max_words]
         return hashlib.sha256(json.dumps(["LexicalOracle", *parts]).encode()).hexdigest()
 
-    def prepare(self, catalogue: Catalogue) -> None:
-        """Fit the tf-idf to the catalogue's texts."""
-        if catalogue is not self._catalogue:
-            self._catalogue = catalogue
-            self._rows = {text: row for row, text in enumerate(catalogue.texts)}
-            self._vectors = tfidf(catalogue.texts)
-
-    def scores(self, questions: Questions) -> Tensor:
-        """(B, K) mean cosine of every candidate with the items of its history; 0 for an empty history."""
-        batch, num_candidates = len(questions), questions.num_candidates
-        counts = np.array([len(items) for items in questions.history])
-        shown = self._look_up(questions.history)
-        weights = np.repeat(1 / np.maximum(counts, 1), counts).astype(np.float32)
-        pick = csr_array((weights, shown, np.r_[0, counts.cumsum()]), shape=(batch, self._vectors.shape[0]))
-        wanted = (pick @ self._vectors)[np.repeat(np.arange(batch), num_candidates)]  # (B·K, V)
-        offered = self._vectors[self._look_up(questions.candidates)]
-        return torch.from_numpy(np.asarray(wanted.multiply(offered).sum(1), np.float32)).view(batch, num_candidates)
-
-    def log_probabilities(self, questions: Questions) -> Tensor:
-        """(B, K + 1) of the labels, None's last."""
-        return label_log_probabilities(self.scores(questions), torch.tensor(self.none_threshold), self.scale)
-
-    def tuner(self, lora: LoRA) -> Tuner:
-        """Fits threshold and scale; there are no layers for `lora` to adapt."""
-        return LexicalTuner(self)
-
-    def tuned(self, folder: str | Path) -> "LexicalOracle":
-        """With the threshold and scale that a run of OracleTuning found."""
-        return LexicalOracle(adapter=str(folder))
-
-    def _look_up(self, texts: list[list[str]]) -> np.ndarray:
-        try:
-            return np.array([self._rows[text] for row in texts for text in row], np.int64)
-        except KeyError as error:
-            raise ValueError(f"{error} is not a text of the catalogue that was prepared") from None
-
-
-class LexicalTuner(Tuner):
-    """Two numbers to fit: the cosine below which None is right, and the scale."""
-
-    LR_FACTOR = 50.0  # a learning rate for a network's weights would hardly move these two
-
-    def __init__(self, judge: LexicalOracle):
-        super().__init__()
-        self.judge = judge
-        self.log_scale = nn.Parameter(torch.tensor(judge.scale).log())
-        self.none_logit = nn.Parameter(torch.tensor(judge.none_threshold * judge.scale))
-
-    def forward(self, questions: Questions, answer: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-entropy over the labels, and their log-probabilities (B, K + 1)."""
-        scale = self.log_scale.exp()
-        scores = self.judge.scores(questions).to(answer.device)
-        log_probabilities = label_log_probabilities(scores, self.none_logit / scale, scale)
-        return nn.functional.nll_loss(log_probabilities, answer), log_probabilities
-
-    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """Both numbers, at a higher rate and without decay."""
-        return [{"params": list(self.parameters()), "lr": lr * self.LR_FACTOR, "weight_decay": 0.0}]
-
-    def save(self, folder: Path) -> None:
-        """Both numbers, in oracle.json."""
-        scale = self.log_scale.exp().item()
-        learnt = {"judge": "LexicalOracle", "none_threshold": self.none_logit.item() / scale, "scale": scale}
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ORACLE_FILE).write_text(json.dumps(learnt, indent=2) + "\n")
-
-
-def label_log_probabilities(scores: Tensor, none_threshold: Tensor, scale: float | Tensor) -> Tensor:
-    """(B, K + 1): softmax over scale * [scores (B, K), none_threshold]."""
-    logits = torch.cat([scores, none_threshold.to(scores).expand(len(scores), 1)], dim=1) * scale
-    return logits.log_softmax(1)
-
-
-def read_calibration(folder: Path) -> tuple[float, float]:
-    """Threshold and scale that a tuning run left in `folder`."""
-    path = folder / ORACLE_FILE
-    learnt = json.loads(path.read_text()) if path.is_file() else {}
-    if learnt.get("judge") != "LexicalOracle":
-        raise UserError(f"{path}: tuned for {learnt.get('judge', 'another judge')}, not for LexicalOracle; tune anew")
-    return learnt["none_threshold"], learnt["scale"]
+    def embed(self, texts: list[str]) -> Any:
+        """(I, V) tf-idf."""
+        return tfidf(texts)
