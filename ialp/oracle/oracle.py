@@ -19,8 +19,6 @@ from ialp.oracle.prompt import PromptTemplate
 from ialp.oracle.questions import Questions, latest
 from ialp.types import Judgement
 
-STORE_EVERY = 256  # questions; a killed run loses no more than these
-
 
 @dataclass
 class Judging:
@@ -126,8 +124,8 @@ class Oracle:
         unknown = sorted(row for key, row in first.items() if key not in known)
         self.hits += len(keys) - len(unknown)
         affordable = unknown if self.budget is None else unknown[: max(self.budget - self.asked, 0)]
-        for start in range(0, len(affordable), STORE_EVERY):
-            known |= self._ask(questions, keys, affordable[start : start + STORE_EVERY])
+        if affordable:
+            known |= self._ask(questions, keys, affordable)
         if len(affordable) < len(unknown):
             raise BudgetExceeded(
                 f"the judgement budget of {self.budget} questions is spent: raise it, or train shorter; "

@@ -151,7 +151,7 @@ def test_the_budget_stops_and_keeps_what_was_answered(catalogue, template, tmp_p
 
 
 def test_a_killed_run_loses_one_batch_at_most(catalogue, template, tmp_path, monkeypatch):
-    monkeypatch.setattr("ialp.oracle.oracle.STORE_EVERY", 10)
+    monkeypatch.setattr("ialp.oracle.backends.base.STORE_EVERY", 10)
 
     class Killed(LongestText):
         def log_probabilities(self, questions: Questions) -> Tensor:

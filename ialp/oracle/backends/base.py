@@ -17,6 +17,7 @@ from ialp.oracle.questions import Questions
 
 ORACLE_FOLDER = "oracle"  # where a run of OracleTuning leaves what it learnt
 ORACLE_FILE = "oracle.json"
+STORE_EVERY = 256  # questions; a killed run loses no more than these
 
 
 class BudgetExceeded(UserError):  # noqa: N818 - a clean stop
@@ -140,10 +141,12 @@ class JudgeBackend(ABC):
     def stream(self, questions: Questions) -> Iterator[tuple[list[int], Tensor]]:
         """Answers as they come in: rows of `questions`, and their log-probabilities (rows, K + 1).
 
-        What was yielded is stored, even where a later answer fails. Here all come at once; a judge whose answers
-        arrive one by one, and cost something, yields them so.
+        What was yielded is stored, even where a later answer fails. Here `STORE_EVERY` come at once; a judge whose
+        answers arrive one by one, and cost something, yields them so.
         """
-        yield list(range(len(questions))), self.log_probabilities(questions)
+        for start in range(0, len(questions), STORE_EVERY):
+            rows = list(range(start, min(start + STORE_EVERY, len(questions))))
+            yield rows, self.log_probabilities(questions.select(rows))
 
     def tuner(self, lora: LoRA) -> Tuner:
         """A trainable copy; judges that are no networks take what they need of `lora`. Here nothing is to learn."""
