@@ -300,3 +300,38 @@ def test_half_precision_answers_alike(tiny_model, questions):
     )
     assert rounded.dtype == torch.float32
     assert torch.allclose(exact, rounded, atol=0.5)
+
+
+def test_an_adapter_is_what_peft_and_vllm_load(tiny_model, questions, tmp_path):
+    """Loaded by peft alone it gives the judge's answers; its files hold what vLLM's loader asks of them."""
+    import json
+
+    from peft import PeftModel
+    from safetensors.torch import load_file
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tuner = LocalLM(tiny_model).tuner(LoRA(rank=4, dropout=0.0))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in tuner.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    tuner.save(tmp_path / "oracle")
+    about = json.loads((tmp_path / "oracle" / "adapter_config.json").read_text())
+    assert about["peft_type"] == "LORA" and about["r"] == 4 and about["lora_alpha"] == 32.0
+    assert (
+        about["bias"] == "none" and not about["modules_to_save"] and not about["use_rslora"] and not about["use_dora"]
+    )
+    assert about["base_model_name_or_path"] == tiny_model and isinstance(about["target_modules"], list)
+    tensors = load_file(tmp_path / "oracle" / "adapter_model.safetensors")
+    names = {name.rpartition(".lora_")[0] for name in tensors}
+    assert len(tensors) == 2 * len(names) and all(name.startswith("base_model.model.model.layers.") for name in names)
+    assert {name.rpartition(".")[2] for name in names} == {name.rpartition(".")[2] for name in about["target_modules"]}
+
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_model), str(tmp_path / "oracle")).eval()
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    labels = [tokenizer(f"{questions.prompts[0]} {label}")["input_ids"][-1] for label in questions.labels]
+    with torch.no_grad():
+        logits = [model(torch.tensor([tokenizer(prompt)["input_ids"]])).logits[0, -1] for prompt in questions.prompts]
+    expected = torch.stack(logits)[:, labels].log_softmax(1)
+    assert torch.allclose(LocalLM(tiny_model, str(tmp_path)).log_probabilities(questions), expected, atol=1e-4)
