@@ -169,7 +169,8 @@ class IALPCLI(LightningCLI):
         try:
             self._train(model, **kwargs)
         except UserError:
-            shutil.rmtree(folder)  # the input must be mended; what it left would only be in the way
+            if not any((folder / "checkpoints").glob("*.ckpt")):  # a spent budget, a lost server: what is trained stays
+                shutil.rmtree(folder)  # the input must be mended; what it left would only be in the way
             raise
         done = self._done(model, time.monotonic() - start)
         write_atomically(folder / DONE, json.dumps(done, indent=2, default=str) + "\n")

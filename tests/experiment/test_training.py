@@ -127,6 +127,13 @@ def test_user_errors_leave_nothing_behind(fit: Fit, capfd: pytest.CaptureFixture
     assert not [path for path in Path("runs").rglob("*") if not path.name.endswith(".lock") and path.name != "world"]
 
 
+def test_a_user_error_after_a_checkpoint_keeps_what_is_trained(fit: Fit, folder_of: FolderOf) -> None:
+    """A spent budget or a lost server may come after hours."""
+    assert fit("world", "--model.init_args.fail", "spent", "--trainer.max_epochs", "2") == 2
+    assert list(folder_of("world").glob("checkpoints/*.ckpt"))
+    assert not (folder_of("world") / "done.json").exists()
+
+
 def test_a_failed_stage_ends_the_run_with_its_message_and_code(fit: Fit, capfd: pytest.CaptureFixture) -> None:
     Path("configs/world.yaml").write_text(Path("configs/world.yaml").read_text() + "\n")
     assert fit("judge", "--upstream.world", _failing("user")) == 2

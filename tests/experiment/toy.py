@@ -41,6 +41,8 @@ class Toy(LightningModule):
     def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
         if self.fail == "user":
             raise UserError("toy: mend me")
+        if self.fail == "spent" and self.current_epoch == 1:
+            raise UserError("toy: the budget is spent")
         if self.fail == "bug":
             raise RuntimeError("boom")
         if self.fail == "interrupt":
