@@ -227,7 +227,8 @@ class IALPCLI(LightningCLI):
         if config.get("enable_checkpointing") is not False and self.verb == "fit":
             folder = self.stage.folder / "checkpoints"
             if not any(isinstance(each, ModelCheckpoint) for each in given):
-                yield ModelCheckpoint(dirpath=folder, save_last=True, save_top_k=0)
+                # Not save_last with save_top_k=0: Lightning then keeps none before the end.
+                yield ModelCheckpoint(dirpath=folder, filename="last", enable_version_counter=False)
         if config.get("enable_progress_bar") is not False and not any(isinstance(each, ProgressBar) for each in given):
             yield RichProgressBar() if sys.stdout.isatty() else PlainProgress(name=self.stage.name)
 
