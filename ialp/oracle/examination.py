@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ialp.oracle.backends.base import JudgeBackend, checked
 from ialp.oracle.calibration import pick_calibrated
 from ialp.oracle.oracle import Oracle
 from ialp.oracle.questions import Questions
@@ -127,14 +126,10 @@ class Examined:
         return torch.bincount(above, minlength=self.none) / len(above)
 
 
-def examine(
-    judge: JudgeBackend, held: "PromptBatch", bare: "PromptBatch", none_threshold: float | None = None
-) -> Examined:
+def examine(oracle: Oracle, held: "PromptBatch", bare: "PromptBatch", none_threshold: float | None = None) -> Examined:
     """Ask what the log knows: questions with the true next item, and the same ones without it."""
-    labels = held.questions.num_candidates + 1
-    answers, answers_bare = (
-        checked(judge, judge.log_probabilities(batch.questions), len(batch.answer), labels) for batch in (held, bare)
-    )
+    answers, answers_bare = (oracle.answers(batch.questions) for batch in (held, bare))
+    judge = oracle.backend
     return Examined(
         judge=judge.name,
         labels=held.questions.labels,

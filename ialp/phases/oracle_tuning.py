@@ -15,9 +15,11 @@ from torchmetrics import MeanMetric
 from ialp.data.prompts import PromptBatch, PromptDataModule
 from ialp.oracle.backends.base import ORACLE_FOLDER, JudgeBackend, LoRA, Tuner
 from ialp.oracle.backends.lexical import LexicalOracle
+from ialp.oracle.cache import JudgementCache
 from ialp.oracle.calibration import NoneCalibration, fit_none
 from ialp.oracle.examination import examine
 from ialp.oracle.judges import load_judge
+from ialp.oracle.oracle import Oracle
 from ialp.oracle.report import print_report
 
 REPORT_FILE = "report.json"
@@ -36,6 +38,7 @@ class OracleTuning(LightningModule):
         lr: Peak learning rate, after a linear warm-up and before a cosine decay.
         weight_decay: Of AdamW.
         warmup: Share of all steps in which the learning rate rises.
+        cache: File of the judgement cache, for what the judge is asked in its examination; null keeps it in memory.
     """
 
     strict_loading = False  # checkpoints hold what was trained; the base model comes from its own files
@@ -47,11 +50,12 @@ class OracleTuning(LightningModule):
         lr: float = 1e-3,
         weight_decay: float = 0.0,
         warmup: float = 0.1,
+        cache: str | None = None,
     ) -> None:
         super().__init__()
         self.judge = load_judge(judge)
         self.lora = lora or LoRA()
-        self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
+        self.lr, self.weight_decay, self.warmup, self.cache = lr, weight_decay, warmup, cache
         self.tuner: Tuner
         self.val_picked = MeanMetric()
         self._report: dict[str, dict[str, Any]] = {}
@@ -108,9 +112,8 @@ class OracleTuning(LightningModule):
         self.tuner.save(folder / ORACLE_FOLDER)
         self.tuner.cpu()  # the judge takes its place
         tuned = self.judge.tuned(folder)
-        tuned.prepare(self._data.log.catalogue)
         held, bare = self._data.calibration()
-        answers, answers_bare = (tuned.log_probabilities(batch.questions).cpu() for batch in (held, bare))
+        answers, answers_bare = (self._oracle(tuned).answers(batch.questions) for batch in (held, bare))
         calibration = fit_none(answers, answers_bare, held.answer, self._data.none_share)
         calibration.save(folder / ORACLE_FOLDER)
         self._log_calibration(calibration)
@@ -141,6 +144,11 @@ class OracleTuning(LightningModule):
     def _data(self) -> PromptDataModule:
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
+    def _oracle(self, judge: JudgeBackend) -> Oracle:
+        """A judge behind the cache: a stage that is repeated pays nobody twice."""
+        cache = JudgementCache(Path(self.cache)) if self.cache else None
+        return Oracle(judge, cache, self._data.template, self._data.log.catalogue)
+
     def _log_calibration(self, calibration: NoneCalibration) -> None:
         """Into metrics.csv and done.json: for a judge that learns nothing, these are the only figures of the run."""
         figures = {f"none_{name}": getattr(calibration, name) for name in ("threshold", "right", "right_argmax")}
@@ -154,8 +162,7 @@ class OracleTuning(LightningModule):
         if not self.trainer.is_global_zero:
             return
         if judge is not self._examined[0]:  # a judge that learnt nothing is not asked twice
-            judge.prepare(self._data.log.catalogue)
-            self._examined = judge, examine(judge, *self._data.examination())
+            self._examined = judge, examine(self._oracle(judge), *self._data.examination())
         self._report[name] = replace(self._examined[1], none_threshold=none_threshold).figures()
 
 

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from ialp.data import Catalogue, Interactions, Log, LogSource
 from ialp.data.prompts import PromptDataModule
-from ialp.oracle import JudgeBackend, LexicalOracle, LocalLM, LoRA
+from ialp.oracle import JudgeBackend, LexicalOracle, LocalLM, LoRA, Oracle
 from ialp.phases.oracle_tuning import OracleTuning
 from tests.oracle.conftest import COLOURS, THINGS, save_tiny_model
 
@@ -46,6 +46,7 @@ def fit(judge: JudgeBackend, folder: Path, epochs: int = 1, **arguments) -> Orac
         accelerator="cpu",
         enable_progress_bar=False,
         enable_model_summary=False,
+        num_sanity_val_steps=0,
     )
     trainer.fit(module, data)
     return module
@@ -110,8 +111,34 @@ def test_the_figures_are_shares_of_known_questions(tmp_path):
     data = PromptDataModule(ColourLog(), held_out=24, candidates=3, max_history=3)
     data.setup()
     held, bare = data.examination()
-    figures = examine(First(), held, bare).figures()
+    figures = examine(Oracle(First(), None, data.template, data.log.catalogue), held, bare).figures()
     first = float((held.answer == 0).float().mean())
     assert figures["picked"] == figures["ranked_first"] == pytest.approx(first, abs=1e-4)
     assert figures["labels"] == {"a": 1.0, "b": 0.0, "c": 0.0, "d": 0.0}
     assert figures["none_with"] == figures["none_without"] == 0.0
+
+
+class Counting(LexicalOracle):
+    """Counts the questions that it answers; as a user's judge does, it leaves its tuner as it comes."""
+
+    def __init__(self):
+        super().__init__()
+        self.answered = 0
+
+    def log_probabilities(self, questions):
+        self.answered += len(questions)
+        return super().log_probabilities(questions)
+
+    def tuner(self, lora):
+        return JudgeBackend.tuner(self, lora)
+
+    def tuned(self, folder):
+        return self
+
+
+def test_a_stage_that_is_repeated_asks_for_no_answer_twice(tmp_path):
+    first, second = Counting(), Counting()
+    results = [fit(each, tmp_path / "run", cache=str(tmp_path / "cache.sqlite")).results() for each in (first, second)]
+    assert first.answered >= 2 * 24 + 2  # the examination and the calibration
+    assert second.answered == 0
+    assert results[0] == results[1]
