@@ -85,7 +85,12 @@ class EnvDataModule(LightningDataModule):
         replay_capacity: transitions kept.
         reward_scale: multiplies the users' reward of 0 to 5, so that it has the scale of the judge's 0 or 1.
         test_users: users of the test world that every evaluation plays, the same for every method.
+
+    Attributes:
+        whole_episodes: whether minibatches are of the episodes just played, rather than replayed transitions.
     """
+
+    whole_episodes = False
 
     def __init__(
         self,

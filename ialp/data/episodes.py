@@ -107,6 +107,8 @@ class EpisodeDataModule(EnvDataModule):
         test_users: users of the test world that every evaluation plays, the same for every method.
     """
 
+    whole_episodes = True
+
     def __init__(
         self,
         log: LogSource,

@@ -1,5 +1,6 @@
 """Online adaptation (Algorithm 2)."""
 
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +41,8 @@ class OnlineAdapt(LightningModule):
         lr_actor: learning rate of the actor head; null for `lr`.
         evaluate_sampled: when to measure the policy also as it samples, beside its argmax: at every epoch (`always`),
             at e = 0, 1, 2 and the end (`reported`), or `never`.
+        max_environment_steps: ends the training once so many are taken, where an epoch has no fixed number of them;
+            null: `trainer.max_epochs` alone ends it.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class OnlineAdapt(LightningModule):
         lr: float = 1e-3,
         lr_actor: float | None = None,
         evaluate_sampled: Literal["always", "reported", "never"] = "reported",
+        max_environment_steps: int | None = None,
     ) -> None:
         super().__init__()
         self.scheme, self.algorithm = scheme, algorithm or A2C()
@@ -63,7 +67,9 @@ class OnlineAdapt(LightningModule):
         self.pretrained = pretrained
         self.net: dict[str, Any] = {"dim": dim, "layers": layers, "heads": heads, "dropout": dropout}
         self.repeats, self.lr, self.lr_actor, self.evaluate_sampled = repeats, lr, lr_actor, evaluate_sampled
+        self.max_environment_steps = max_environment_steps
         self.environment_steps = 0
+        self.seconds = self.clock = 0.0  # of training so far, and when it was last looked at
         self.rows: list[dict[str, Any]] = []  # one per policy and evaluated epoch
         self.figures = MetricCollection(
             {"return": EpisodeReturn(), "length": EpisodeLength(), "average_reward": AverageReward()},
@@ -79,6 +85,7 @@ class OnlineAdapt(LightningModule):
         """Builds θ and φ once the catalogue is known."""
         if hasattr(self.scheme, "learner"):
             return
+        self.check_composition(self._data)
         theta = self.load_pretrained() if self.scheme.needs_pretrained else None
         data = self._data
         fresh = {**data.log.sizes, "max_length": data.env.items.shape[1], **self.net}
@@ -86,6 +93,17 @@ class OnlineAdapt(LightningModule):
         learner.encoder.know_users(data.log.user_features)
         self.scheme.repeats = self.repeats
         self.scheme.build(theta, learner)
+        self.algorithm.prepare(self.scheme)
+
+    def check_composition(self, data: Any) -> None:
+        """Whether algorithm, scheme and exploration fit together, and the DataModule.
+
+        Raises:
+            UserError: They do not; it says why, and which keys to change.
+        """
+        whole_episodes = getattr(data, "whole_episodes", False)
+        if self.trains and (reason := self.algorithm.refusal(self.scheme, self.exploration, whole_episodes)):
+            raise UserError(reason)
 
     def load_pretrained(self) -> ActorCritic:
         """θ, as the pretrain run left it."""
@@ -126,6 +144,19 @@ class OnlineAdapt(LightningModule):
         self.log_dict({f"train/{name}": value for name, value in logs.items()}, batch_size=len(batch.length))
         return loss
 
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Lets the algorithm follow, and measures what a step costs: rollout and update, evaluation left out."""
+        self.algorithm.updated(self.scheme, self.trainer.global_step)
+        now = time.perf_counter()
+        self.seconds, self.clock = self.seconds + now - self.clock, now
+        self.log("train/seconds_per_step", self.seconds / self.environment_steps, batch_size=1)
+        if self.max_environment_steps and self.environment_steps >= self.max_environment_steps:
+            self.trainer.should_stop = True
+
+    def on_train_epoch_start(self) -> None:
+        """The clock runs from here."""
+        self.clock = time.perf_counter()
+
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Plays the test users with the policy as it stands."""
         if not self.trainer.sanity_checking:
@@ -165,7 +196,7 @@ class OnlineAdapt(LightningModule):
 
     def measure(self, policy: str, scheme: Scheme, epoch: int) -> dict[str, float]:
         """Plays the test users and adds a row to evaluation.csv."""
-        reported = epoch in (*REPORTED, self.trainer.max_epochs)
+        reported = epoch in (*REPORTED, self.trainer.max_epochs) or self.trainer.should_stop
         sampled = self.evaluate_sampled == "always" or (self.evaluate_sampled == "reported" and reported)
         figures = self.play(scheme, sampled)
         self.rows.append({"policy": policy, "epoch": epoch, "environment_steps": self.environment_steps, **figures})
@@ -177,15 +208,19 @@ class OnlineAdapt(LightningModule):
     def results(self) -> dict[str, Any]:
         """What done.json says of the run: the figures at e = 0, 1, 2 and the end."""
         figures = {name: self._at_epochs(name) for name in ("adapted", "frozen")}
-        return {"evaluation": figures, "environment_steps": self.environment_steps}
+        each = self.seconds / self.environment_steps if self.environment_steps else None
+        return {"evaluation": figures, "environment_steps": self.environment_steps, "seconds_per_step": each}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the count of environment steps and the rows measured so far."""
-        checkpoint["online"] = {"environment_steps": self.environment_steps, "rows": self.rows}
+        state = {"environment_steps": self.environment_steps, "rows": self.rows, "seconds": self.seconds}
+        checkpoint["online"] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Goes on counting where the checkpoint stopped."""
-        self.environment_steps, self.rows = checkpoint["online"]["environment_steps"], checkpoint["online"]["rows"]
+        state = checkpoint["online"]
+        self.environment_steps, self.rows = state["environment_steps"], state["rows"]
+        self.seconds = state.get("seconds", 0.0)
 
     def predict_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         """(B, 10) ids of the most probable next items for histories (B, T) of length (B,), best first."""
@@ -197,6 +232,7 @@ class OnlineAdapt(LightningModule):
 
     def on_validation_end(self) -> None:
         """A scheme that is only evaluated is never fitted, but read back like the others."""
+        self.clock = time.perf_counter()
         if self.trainer.state.fn == TrainerFn.VALIDATING and not self.trains:
             self._save()
 

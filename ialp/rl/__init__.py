@@ -1,6 +1,6 @@
 """Learning and acting: algorithms, exploration, schedules, candidates, replay."""
 
-from ialp.rl.algorithms import A2C, Algorithm
+from ialp.rl.algorithms import A2C, Algorithm, Reinforce
 from ialp.rl.candidates import CandidateSampler, FromPolicy, TopK, WithNeighbours
 from ialp.rl.exploration import Categorical, EpsilonGreedy, Exploration, Greedy
 from ialp.rl.replay import ReplayBuffer
@@ -19,6 +19,7 @@ __all__ = [
     "FromPolicy",
     "Greedy",
     "LinearAlpha",
+    "Reinforce",
     "ReplayBuffer",
     "TopK",
     "WithNeighbours",

@@ -26,7 +26,12 @@ class Exploration(Callback, ABC):
     `select` is pure: what it needs of chance comes in as uniforms that belong to the user, episode and step, so that
     B users at once act as each would alone. Annealing goes into `anneal`, which is called before every training step
     and after a resume.
+
+    Attributes:
+        samples_policy: whether actions are drawn from the policy as it is, which `Reinforce` needs.
     """
+
+    samples_policy: bool = False
 
     def __init__(self) -> None:
         self.environment_steps = 0
@@ -82,6 +87,7 @@ class Categorical(Exploration):
     def __init__(self, temperature: float = 1.0) -> None:
         super().__init__()
         self.temperature = temperature
+        self.samples_policy = temperature == 1.0
 
     def select(self, probabilities: Tensor, mask: Tensor, uniforms: Tensor) -> Tensor:
         """(B,) drawn from π^(1/temperature)."""

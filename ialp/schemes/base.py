@@ -18,10 +18,12 @@ class Scheme(nn.Module, ABC):
         learner: φ, whose encoder and critic learn and whose actor takes part in π̂.
         needs_pretrained: whether θ must be given.
         trains: False if nothing learns (evaluation only).
+        samples_policy: whether π̂ itself acts while learning; False where someone else has the last word.
     """
 
     needs_pretrained = True
     trains = True
+    samples_policy = True
 
     def __init__(self) -> None:
         super().__init__()

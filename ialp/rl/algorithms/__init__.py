@@ -2,5 +2,6 @@
 
 from ialp.rl.algorithms.a2c import A2C
 from ialp.rl.algorithms.base import Algorithm
+from ialp.rl.algorithms.reinforce import Reinforce
 
-__all__ = ["A2C", "Algorithm"]
+__all__ = ["A2C", "Algorithm", "Reinforce"]

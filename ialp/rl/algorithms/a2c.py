@@ -8,10 +8,17 @@ from torch import Tensor
 from ialp.errors import UserError
 from ialp.nets import at_length
 from ialp.rl.algorithms.base import Algorithm
+from ialp.rl.algorithms.episodes import discounts
 from ialp.types import Transition
 
 if TYPE_CHECKING:
+    from ialp.rl.exploration import Exploration
     from ialp.schemes.base import Scheme
+
+NEEDS_EPISODES = (
+    "model.init_args.algorithm: A2C's trace is above 0, which needs whole episodes: set it to 0, or data.class_path to "
+    "ialp.data.EpisodeDataModule"
+)
 
 
 class A2C(Algorithm):
@@ -42,6 +49,10 @@ class A2C(Algorithm):
         self.gamma, self.baseline = gamma, baseline
         self.entropy_weight, self.critic_weight = entropy_weight, critic_weight
         self.bootstrap, self.trace = bootstrap, trace
+
+    def refusal(self, scheme: "Scheme", exploration: "Exploration", whole_episodes: bool) -> str | None:
+        """One-step targets fit whatever acted; λ-returns need the rest of the episode."""
+        return NEEDS_EPISODES if self.trace and not whole_episodes else None
 
     def loss(self, scheme: "Scheme", batch: Transition) -> tuple[Tensor, dict[str, Tensor]]:
         """L = L_A + L_Q − entropy bonus, over B transitions."""
@@ -81,12 +92,9 @@ class A2C(Algorithm):
         if not self.trace:
             return batch.reward + self.gamma * following
         if batch.row is None:
-            raise UserError("A2C's trace is above 0, which needs whole episodes: set it to 0, or use EpisodeDataModule")
+            raise UserError(NEEDS_EPISODES)
         step = batch.length - 1
         last = batch.terminated | batch.truncated
         ahead = batch.reward + self.gamma * following * torch.where(last, 1.0, 1.0 - self.trace)
         grid = ahead.new_zeros(batch.items.shape).index_put((batch.row, step), ahead)  # (E, T), 0 past the end
-        apart = torch.arange(grid.shape[1], device=grid.device)
-        apart = apart.unsqueeze(1) - apart  # (T, T) from the step of the column on to that of the row
-        weight = torch.where(apart < 0, 0.0, (self.gamma * self.trace) ** apart.clamp(min=0))
-        return (grid @ weight)[batch.row, step]
+        return (grid @ discounts(grid, self.gamma * self.trace))[batch.row, step]

@@ -8,6 +8,7 @@ from torch import Tensor
 from ialp.types import Transition
 
 if TYPE_CHECKING:
+    from ialp.rl.exploration import Exploration
     from ialp.schemes.base import Scheme
 
 
@@ -17,3 +18,19 @@ class Algorithm(ABC):
     @abstractmethod
     def loss(self, scheme: "Scheme", batch: Transition) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to descend and what is worth logging (detached scalars)."""
+
+    def refusal(self, scheme: "Scheme", exploration: "Exploration", whole_episodes: bool) -> str | None:
+        """Why it cannot learn from what these do, with the keys to change; None where it can.
+
+        Args:
+            scheme: not built yet.
+            exploration: how actions are drawn.
+            whole_episodes: transitions come as the episodes just played, rather than from a replay buffer.
+        """
+        return None
+
+    def prepare(self, scheme: "Scheme") -> None:  # noqa: B027 - most algorithms need nothing
+        """Called once, when the scheme is built."""
+
+    def updated(self, scheme: "Scheme", updates: int) -> None:  # noqa: B027 - likewise
+        """Called after every gradient step, of which there have been `updates`."""
