@@ -42,6 +42,7 @@ class ActorCritic(nn.Module):
         dropout: in the encoder.
         num_users: U, users known by features.
         user_width: F, the number of these.
+        q_temperature: the critic acts instead of the actor, by the softmax of Q / q_temperature; None: the actor.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class ActorCritic(nn.Module):
         dropout: float = 0.0,
         num_users: int = 0,
         user_width: int = 0,
+        q_temperature: float | None = None,
     ) -> None:
         super().__init__()
-        self.config: dict[str, Any] = {
+        net: dict[str, Any] = {
             "num_items": num_items,
             "dim": dim,
             "layers": layers,
@@ -66,7 +68,8 @@ class ActorCritic(nn.Module):
             "num_users": num_users,
             "user_width": user_width,
         }
-        self.encoder = SASRec(**self.config)
+        self.config = {**net, "q_temperature": q_temperature}
+        self.encoder = SASRec(**net)
         # Small heads: the first policy is close to uniform, the first Q close to zero.
         self.actor = ItemHead(num_items + 1, dim, std=0.1 * dim**-0.5)
         self.critic = ItemHead(num_items + 1, dim, std=0.1 * dim**-0.5)
@@ -75,6 +78,19 @@ class ActorCritic(nn.Module):
     def num_items(self) -> int:
         """N, without the padding id."""
         return int(self.config["num_items"])
+
+    @property
+    def q_temperature(self) -> float | None:
+        """Of the policy that is made of Q; None where the actor acts."""
+        return self.config["q_temperature"]
+
+    def act_by_q(self, temperature: float) -> None:
+        """From now on the policy is the softmax of Q / temperature, and saved as such."""
+        self.config["q_temperature"] = temperature
+
+    def logits(self, state: Tensor) -> Tensor:
+        """(B, D) → (B, I), whose softmax is the policy: the actor's, or those of Q where the critic acts."""
+        return self.actor(state) if self.q_temperature is None else self.critic(state) / self.q_temperature
 
     def state(self, items: Tensor, length: Tensor, row: Tensor | None = None) -> Tensor:
         """(B, T) histories of `length` items → (B, D); with `row` (B,), of the rows of (E, T)."""

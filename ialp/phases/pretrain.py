@@ -8,8 +8,10 @@ from lightning import LightningModule
 from torch import Tensor
 
 from ialp.data.text import text_embeddings
+from ialp.errors import UserError
 from ialp.nets import ActorCritic
 from ialp.rl.algorithms import A2C, Algorithm
+from ialp.rl.exploration import Categorical
 from ialp.schemes import Scratch
 from ialp.types import Judgement, Transition
 
@@ -71,6 +73,7 @@ class IALPPretrain(LightningModule):
         """Builds the policy once the catalogue is known."""
         if hasattr(self, "scheme"):
             return
+        self.check_composition()
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         policy = ActorCritic(**data.log.sizes, max_length=data.horizon + 2, **self.net)
         policy.encoder.know_users(data.log.user_features)
@@ -79,6 +82,21 @@ class IALPPretrain(LightningModule):
             policy.start_from_text(embeddings, self.actor_temperature)
         self.scheme = Scratch()
         self.scheme.build(None, policy)
+        self.algorithm.prepare(self.scheme)
+
+    def check_composition(self, data: Any = None) -> None:
+        """Whether the algorithm can pre-train.
+
+        Raises:
+            UserError: It needs its own actions, or trains no actor.
+        """
+        if reason := self.algorithm.refusal(Scratch(), Categorical(), whole_episodes=False):
+            raise UserError(reason)
+        if not self.algorithm.trains_actor:
+            raise UserError(
+                f"model.init_args.algorithm: {type(self.algorithm).__name__} trains no actor, which is what "
+                f"pre-training hands on: take A2C"
+            )
 
     @torch.no_grad()
     def propose(self, items: Tensor, length: Tensor) -> Tensor:
@@ -90,6 +108,10 @@ class IALPPretrain(LightningModule):
         acceptance = judgement.accepted.float().mean()
         distinct = len(action.unique()) / len(action)
         self.latest = {"acceptance": acceptance, "none_rate": 1 - acceptance, "distinct_items": distinct}
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Lets the algorithm follow."""
+        self.algorithm.updated(self.scheme, self.trainer.global_step)
 
     def training_step(self, batch: Transition, batch_idx: int) -> Tensor:
         """L = L_A + L_Q (Eq. 10) + listwise term."""

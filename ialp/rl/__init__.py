@@ -1,6 +1,6 @@
 """Learning and acting: algorithms, exploration, schedules, candidates, replay."""
 
-from ialp.rl.algorithms import A2C, Algorithm, Reinforce
+from ialp.rl.algorithms import A2C, DQN, Algorithm, Reinforce
 from ialp.rl.candidates import CandidateSampler, FromPolicy, TopK, WithNeighbours
 from ialp.rl.exploration import Categorical, EpsilonGreedy, Exploration, Greedy
 from ialp.rl.replay import ReplayBuffer
@@ -8,6 +8,7 @@ from ialp.rl.schedules import AlphaSchedule, ConstantAlpha, ExponentialAlpha, Li
 
 __all__ = [
     "A2C",
+    "DQN",
     "Algorithm",
     "AlphaSchedule",
     "CandidateSampler",

@@ -46,5 +46,5 @@ class StepwisePolicy:
         mixed = torch.zeros(allowed.shape, device=allowed.device)
         for weight, policy, memory in self.parts:
             state = policy.encoder.append(memory, item, last, rows)
-            mixed += weight * masked_log_softmax(policy.actor(state), allowed).exp()
+            mixed += weight * masked_log_softmax(policy.logits(state), allowed).exp()
         return mixed

@@ -18,11 +18,13 @@ class Scheme(nn.Module, ABC):
         learner: φ, whose encoder and critic learn and whose actor takes part in π̂.
         needs_pretrained: whether θ must be given.
         trains: False if nothing learns (evaluation only).
+        mixes_policies: whether π̂ is made of several policies.
         samples_policy: whether π̂ itself acts while learning; False where someone else has the last word.
     """
 
     needs_pretrained = True
     trains = True
+    mixes_policies = False
     samples_policy = True
 
     def __init__(self) -> None:
@@ -59,7 +61,7 @@ class Scheme(nn.Module, ABC):
             row: (B,) rows of `items` (E, T) that the histories are part of; None where row b is b's.
         """
         state = self.learner.state(items, length, row) if state is None else state
-        return masked_log_softmax(self.learner.actor(state), self.allowed(items, length, row))
+        return masked_log_softmax(self.learner.logits(state), self.allowed(items, length, row))
 
     @torch.no_grad()
     def probabilities(self, items: Tensor, length: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ class PolicySet(Scheme):
             nothing of θ (the paper's section 5.4); `pretrained`: all of θ (the paper's Algorithm 2, line 3).
     """
 
+    mixes_policies = True
     alpha: Tensor
 
     def __init__(
@@ -60,11 +61,11 @@ class PolicySet(Scheme):
         """The log of the mixture, (B, I): the gradient reaches φ only, weighted by its share α·π_φ / π̂."""
         mask = self.allowed(items, length, row)
         with torch.no_grad():
-            log_frozen = masked_log_softmax(self.frozen.actor(self.frozen.state(items, length, row)), mask)
+            log_frozen = masked_log_softmax(self.frozen.logits(self.frozen.state(items, length, row)), mask)
         if self.alpha == 0:
             return log_frozen
         state = self.learner.state(items, length, row) if state is None else state
-        log_learner = masked_log_softmax(self.learner.actor(state), mask)
+        log_learner = masked_log_softmax(self.learner.logits(state), mask)
         if self.alpha == 1:
             return log_learner
         # The masked entries are -inf on both sides, whose logaddexp has no gradient: keep them out of it.

@@ -51,7 +51,7 @@ class SavedPolicy(Scheme):
         """(B, I) log of the mixture."""
         mask = self.allowed(items, length, row)
         logs = [
-            masked_log_softmax(policy.actor(policy.state(items, length, row)), mask) + torch.tensor(weight).log()
+            masked_log_softmax(policy.logits(policy.state(items, length, row)), mask) + torch.tensor(weight).log()
             for weight, policy in zip(self.weights, cast(Iterable[ActorCritic], self.policies), strict=True)
             if weight > 0
         ]

@@ -36,3 +36,9 @@ EPISODES = Transition(  # one of two steps that the user ends, one of three that
     truncated=torch.tensor([False, False, False, False, True]),
     row=torch.tensor([0, 0, 1, 1, 1]),
 )
+
+
+def one_by_one(batch: Transition) -> Transition:
+    """The same transitions, each with a history of its own that ends with its action."""
+    items = batch.items[batch.row] * (torch.arange(batch.items.shape[1]) <= batch.length.unsqueeze(1))
+    return Transition(items, batch.length, batch.reward, batch.terminated, batch.truncated)

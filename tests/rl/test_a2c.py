@@ -7,7 +7,7 @@ from ialp.rl import A2C
 from ialp.schemes import Scratch
 from ialp.types import Transition
 
-from .cases import EPISODES, PI, Q, constant_scheme, transition
+from .cases import EPISODES, PI, Q, constant_scheme, one_by_one, transition
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,6 @@ def test_what_follows_is_the_value_of_the_next_state(bootstrap):
     following = q.max() if bootstrap == "max" else (learner.actor(after)[0, left].softmax(0) * q).sum()
     expected = 0.5 + 0.5 * float(following) - float(learner.critic(before)[0, 2])
     assert float(logs["advantage"]) == pytest.approx(expected, abs=1e-5)
-
-
-def one_by_one(batch: Transition) -> Transition:
-    """The same transitions, each with a history of its own that ends with its action."""
-    items = batch.items[batch.row] * (torch.arange(batch.items.shape[1]) <= batch.length.unsqueeze(1))
-    return Transition(items, batch.length, batch.reward, batch.terminated, batch.truncated)
 
 
 @pytest.mark.parametrize("bootstrap", ["max", "policy"])

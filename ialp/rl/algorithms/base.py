@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from ialp.errors import UserError
 from ialp.types import Transition
 
 if TYPE_CHECKING:
@@ -13,7 +14,13 @@ if TYPE_CHECKING:
 
 
 class Algorithm(ABC):
-    """A loss over a minibatch of transitions. YAML picks the subclass."""
+    """A loss over a minibatch of transitions. YAML picks the subclass.
+
+    Attributes:
+        trains_actor: whether the actor head learns.
+    """
+
+    trains_actor = True
 
     @abstractmethod
     def loss(self, scheme: "Scheme", batch: Transition) -> tuple[Tensor, dict[str, Tensor]]:
@@ -29,8 +36,17 @@ class Algorithm(ABC):
         """
         return None
 
-    def prepare(self, scheme: "Scheme") -> None:  # noqa: B027 - most algorithms need nothing
-        """Called once, when the scheme is built."""
+    def prepare(self, scheme: "Scheme") -> None:
+        """Called once, when the scheme is built.
 
-    def updated(self, scheme: "Scheme", updates: int) -> None:  # noqa: B027 - likewise
+        Raises:
+            UserError: The learner's critic acts, and this algorithm trains an actor.
+        """
+        if scheme.learner.q_temperature is not None:
+            raise UserError(
+                f"the pre-trained policy acts by its Q, as DQN trained it, and {type(self).__name__} trains an actor: "
+                "name another `pretrained`, or go on with DQN"
+            )
+
+    def updated(self, scheme: "Scheme", updates: int) -> None:  # noqa: B027 - most need nothing
         """Called after every gradient step, of which there have been `updates`."""

@@ -60,6 +60,7 @@ class Reinforce(Algorithm):
 
     def prepare(self, scheme: "Scheme") -> None:
         """Without a baseline the critic has no part in the loss."""
+        super().prepare(scheme)
         scheme.learner.critic.requires_grad_(self.baseline == "state")
 
     def loss(self, scheme: "Scheme", batch: Transition) -> tuple[Tensor, dict[str, Tensor]]:
