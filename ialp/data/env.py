@@ -57,7 +57,10 @@ class OnlineRollout(Rollout):
         length = env.length.clone()
         probabilities = scheme.probabilities(env.items, length)  # (B, I) π̂(·|s_t)
         chance = uniforms(self.seed, env.user, env.episode, length, 2)
-        action = self.module.exploration.select(probabilities, scheme.allowed(env.items, length), chance)
+        allowed = scheme.allowed(env.items, length)
+        action = self.module.exploration.select(
+            scheme.behaviour(probabilities, allowed, env.items, length), allowed, chance
+        )
         feedback = env.step(action)
         reward = feedback.reward * self.reward_scale
         self.buffer.add(Transition(env.items, length, reward, feedback.terminated, feedback.truncated))

@@ -63,6 +63,7 @@ class EpisodeRollout(IterableDataset):
             allowed = scheme.allowed(items, length)
             chance = uniforms(self.seed, env.user[active], env.episode[active], length, 2)
             probabilities = policy.probabilities(items, length, active, allowed)
+            probabilities = scheme.behaviour(probabilities, allowed, items, length)
             actions = torch.zeros_like(env.length)  # 0, the padding id: no action
             actions[active] = self.module.exploration.select(probabilities, allowed, chance)
             feedback = env.step(actions)

@@ -1,6 +1,5 @@
 """Rollouts against the oracle (Algorithm 1)."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,9 +10,7 @@ from torch.utils.data import DataLoader
 from ialp.data.log_source import LogSource
 from ialp.data.ranks import share_of_rank
 from ialp.data.rollout import Rollout
-from ialp.errors import UserError
-from ialp.oracle import JudgementCache, Judging, Oracle, PromptTemplate, load_judge
-from ialp.oracle.calibration import NoneCalibration
+from ialp.oracle import Judging, Oracle, open_oracle
 from ialp.rl.candidates import CandidateSampler, WithNeighbours
 from ialp.rl.chance import stream, uniforms
 from ialp.rl.replay import ReplayBuffer
@@ -155,29 +152,12 @@ class OracleDataModule(LightningDataModule):
             return
         assert self.trainer is not None
         self.log = self.source.load()
-        catalogue = self.log.catalogue
-        words = self.log.scenario, self.log.item_word, self.log.behavior, self.log.attribute_names
-        backend = load_judge(self.judge, adapter=self.oracle_run)
-        self.oracle = Oracle(
-            backend,
-            JudgementCache(Path(self.cache)),
-            PromptTemplate(*words, path=self.template),
-            catalogue,
-            self.judging,
-            self.budget,
-            self._none_threshold(),
+        self.oracle = open_oracle(
+            self.log, self.judge, self.oracle_run, self.judging, self.template, self.cache, self.budget
         )
-        popularity = self.log.train.popularity(catalogue.num_items)
+        popularity = self.log.train.popularity(self.log.catalogue.num_items)
         self.sampler.prepare(self.log.neighbours(self.neighbours), popularity)
         self.buffer = ReplayBuffer(self.replay_capacity, torch.initial_seed() + self.trainer.global_rank)
-
-    def _none_threshold(self) -> float | None:
-        """What OracleTuning fitted, where it is asked for."""
-        if self.judging.none == "argmax":
-            return None
-        if self.oracle_run is None:
-            raise UserError("judging.none is calibrated, but data.oracle names no tuned oracle; set none: argmax")
-        return NoneCalibration.load(self.oracle_run).threshold
 
     @property
     def num_items(self) -> int:

@@ -3,6 +3,7 @@
 from ialp.oracle.backends import EmbeddingOracle, JudgeBackend, LexicalOracle, LocalLM, LoRA, ServerLM
 from ialp.oracle.cache import JudgementCache
 from ialp.oracle.judges import load_judge
+from ialp.oracle.opening import open_oracle
 from ialp.oracle.oracle import BudgetExceeded, Judging, Oracle
 from ialp.oracle.prompt import PromptTemplate
 from ialp.oracle.questions import Questions
@@ -21,4 +22,5 @@ __all__ = [
     "Questions",
     "ServerLM",
     "load_judge",
+    "open_oracle",
 ]

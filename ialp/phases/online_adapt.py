@@ -93,6 +93,8 @@ class OnlineAdapt(LightningModule):
         learner.encoder.know_users(data.log.user_features)
         self.scheme.repeats = self.repeats
         self.scheme.build(theta, learner)
+        if stage == "fit":
+            self.scheme.meet(data.log, torch.initial_seed(), self.trainer.global_rank)
         self.algorithm.prepare(self.scheme)
 
     def check_composition(self, data: Any) -> None:
@@ -209,7 +211,9 @@ class OnlineAdapt(LightningModule):
         """What done.json says of the run: the figures at e = 0, 1, 2 and the end."""
         figures = {name: self._at_epochs(name) for name in ("adapted", "frozen")}
         each = self.seconds / self.environment_steps if self.environment_steps else None
-        return {"evaluation": figures, "environment_steps": self.environment_steps, "seconds_per_step": each}
+        return {"evaluation": figures, "environment_steps": self.environment_steps, "seconds_per_step": each} | (
+            self.scheme.results()
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the count of environment steps and the rows measured so far."""

@@ -1,12 +1,16 @@
 """What a scheme is: which policy acts and which one learns (Algorithm 2)."""
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from ialp.nets import ActorCritic
 from ialp.rl.masks import allowed_items, masked_log_softmax
+
+if TYPE_CHECKING:
+    from ialp.data import Log
 
 
 class Scheme(nn.Module, ABC):
@@ -35,6 +39,30 @@ class Scheme(nn.Module, ABC):
     @abstractmethod
     def build(self, pretrained: ActorCritic | None, fresh: ActorCritic | None) -> None:
         """Sets `learner` and whatever else acts."""
+
+    def meet(self, log: "Log", seed: int, rank: int) -> None:
+        """Called once before learning, when the scheme is built: what it needs to know of the data.
+
+        Args:
+            log: items and training sequences.
+            seed: of the run.
+            rank: of this process.
+        """
+
+    def behaviour(self, probabilities: Tensor, allowed: Tensor, items: Tensor, length: Tensor) -> Tensor:
+        """(B, I) what exploration draws from while learning: π̂ itself, unless someone else has the last word.
+
+        Args:
+            probabilities: (B, I) of π̂, zero where masked.
+            allowed: (B, I) the mask.
+            items: (B, T) histories, right-padded.
+            length: (B,) items of each.
+        """
+        return probabilities
+
+    def results(self) -> dict[str, Any]:
+        """What done.json says of the scheme."""
+        return {}
 
     def advance(self, environment_steps: int) -> dict[str, float]:
         """Moves what changes with time; returns what is worth logging."""
