@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import torch
-from jsonargparse import Namespace, set_parsing_settings
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -25,7 +25,7 @@ from ialp.data import LogSource
 from ialp.errors import UserError, user_error_beneath
 from ialp.experiment.building import CHILD, announce, build_missing, locked, rank, set_aside
 from ialp.experiment.complaints import complaint
-from ialp.experiment.config_check import class_paths
+from ialp.experiment.config_check import class_paths, find_class
 from ialp.experiment.files import write_atomically
 from ialp.experiment.messages import data_line, held_back, quiet
 from ialp.experiment.progress import PlainProgress
@@ -104,7 +104,23 @@ class IALPCLI(LightningCLI):
             raise SystemExit(0)
         if verb != "fit" and not (self.stage.finished or self.config[verb].ckpt_path):
             raise UserError(f"{self.stage.name} is not finished: `ialp fit` it first, or give --ckpt_path")
+        self._check_composition()
         build_missing(self.stage, self.config[verb].missing)
+
+    def _check_composition(self) -> None:
+        """Parts that do not fit are refused now, before hours of other stages."""
+        described = {key: self.stage.config[key] for key in ("model", "data")}
+        cls = find_class(described["model"]["class_path"])
+        if not hasattr(cls, "check_composition"):
+            return
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_subclass_arguments(LightningModule, "model")
+        parser.add_subclass_arguments(LightningDataModule, "data")
+        try:
+            made = parser.instantiate_classes(parser.parse_object(described))
+        except ValueError as error:
+            raise user_error_beneath(error) or error from None
+        made.model.check_composition(made.data)
 
     def name_run(self, verb: str, arguments: list[str]) -> None:
         """Plan the run and name its data."""
