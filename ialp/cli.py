@@ -22,6 +22,7 @@ OTHER_VERBS = {
     "oracle": "show, exchange or prune the judgements that are kept",
     "world": "describe simulated users: references, exits, calibration",
     "runs": "list, compare or remove runs",
+    "report": "the paper's tables and figures from finished runs, and what is missing",
     "init": "lay down configs, a callback to copy and a data folder",
 }
 INTERRUPTED = 130
@@ -79,6 +80,10 @@ def run(arguments: list[str]) -> int:
         from ialp.oracle.verbs import run_oracle_verb
 
         return run_oracle_verb(rest)
+    if verb == "report":
+        from ialp.report.verb import run_report_verb
+
+        return run_report_verb(rest)
     if verb == "data":
         from ialp.data.verbs import run_data_verb
 

@@ -137,6 +137,20 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def being_made(folder: Path) -> bool:
+    """Whether a process on this machine holds the lock of a run's folder. Leaves nothing behind."""
+    path = folder.parent / f".{folder.name}.lock"
+    if not path.is_file():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # the lock is somebody else's, or the disk is read-only: nobody here can be making it
+        return False
+
+
 def set_aside(folder: Path) -> None:
     """Rename what an interrupted run has left."""
     if folder.exists():

@@ -45,7 +45,7 @@ def fingerprint(config: Mapping[str, Any], seed: int, data: str | None, upstream
         "model": without_places(config.get("model"), upstream),
         "data": without_places(config.get("data"), upstream),
         "trainer": {key: trainer.get(key) for key in TRAINER_KEYS},
-        "callbacks": without_places(_learning_callbacks(trainer), upstream),
+        "callbacks": without_places(learning_callbacks(trainer), upstream),
         "seed": seed,
         "log": data,
     }
@@ -63,7 +63,8 @@ def without_places(value: Any, upstream: Mapping[str, str]) -> Any:
     return value
 
 
-def _learning_callbacks(trainer: Mapping[str, Any]) -> list[Any]:
+def learning_callbacks(trainer: Mapping[str, Any]) -> list[Any]:
+    """The callbacks of a trainer's config that can change what is learnt."""
     callbacks = trainer.get("callbacks") or []
     named = callbacks if isinstance(callbacks, list) else [callbacks]
     return [each for each in named if not str(each.get("class_path")).endswith(SHOWN_ONLY)]

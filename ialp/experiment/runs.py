@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 from ialp.errors import UserError
 
 DONE = "done.json"
+CRASH = "crash.txt"
+"""What a run leaves that an error ended; one that was killed or interrupted leaves neither."""
 
 
 def read_done(folder: Path) -> dict[str, Any] | None:
@@ -28,6 +30,14 @@ def read_done(folder: Path) -> dict[str, Any] | None:
     if not isinstance(done, dict) or not {"fingerprint", "stage", "seed"} <= set(done):
         raise UserError(f"{path}: not what a finished run writes: remove {folder}, and the run is made again")
     return done
+
+
+def read_crash(folder: Path) -> str | None:
+    """The error that ended an unfinished run, in one line; None where none is known."""
+    try:
+        return " ".join((folder / CRASH).read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        return None
 
 
 def find_runs(runs_dir: str) -> dict[Path, dict[str, Any] | None]:

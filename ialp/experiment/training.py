@@ -30,7 +30,7 @@ from ialp.experiment.files import write_atomically
 from ialp.experiment.messages import data_line, held_back, quiet
 from ialp.experiment.progress import PlainProgress
 from ialp.experiment.provenance import code_version, versions
-from ialp.experiment.runs import DONE
+from ialp.experiment.runs import CRASH, DONE
 from ialp.experiment.stages import Stage, plan
 from ialp.oracle.backends.base import JudgeBackend
 
@@ -182,11 +182,15 @@ class IALPCLI(LightningCLI):
             set_aside(folder)
         config = self._parser("fit").dump(self.config.fit, skip_none=False)
         write_atomically(folder / "config.yaml", config)
+        (folder / CRASH).unlink(missing_ok=True)  # of the attempt that is resumed
         try:
             self._train(model, **kwargs)
         except UserError:
             if not any((folder / "checkpoints").glob("*.ckpt")):  # a spent budget, a lost server: what is trained stays
                 shutil.rmtree(folder)  # the input must be mended; what it left would only be in the way
+            raise
+        except Exception as error:
+            write_atomically(folder / CRASH, f"{type(error).__name__}: {error}\n")
             raise
         done = self._done(model, time.monotonic() - start)
         write_atomically(folder / DONE, json.dumps(done, indent=2, default=str) + "\n")

@@ -1,0 +1,246 @@
+"""The paper's Tables 3 to 5 and what stands beside them: exploration, comparisons, regret and cost."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ialp.report.comparison import END, Moment, Row, World
+from ialp.report.methods import BASELINES, FINE_TUNE, FROZEN, LLM_ONLINE, OURS, POLICY_SET
+from ialp.report.runs_data import FIGURES
+from ialp.report.statistics import Estimate, mean, paired_difference, probability_of_improvement, ratio_of_means, regret
+from ialp.report.tables import Cell, Section, Table, cell, estimate_record, number, ranks, text_cells
+
+HEADINGS = {"return": "R", "length": "Len", "average_reward": "R_avg"}
+TABLES: dict[str, tuple[Moment, str, tuple[str, ...]]] = {
+    "table3": (0, "Table 3. On the first day, e = 0", (*BASELINES, FROZEN)),
+    "table4": (1, "Table 4. After one epoch, e = 1", (*BASELINES, FROZEN, FINE_TUNE, POLICY_SET)),
+    "table4b": (2, "Table 4b. After two epochs, e = 2", (*BASELINES, FROZEN, FINE_TUNE, POLICY_SET)),
+    "table5": (END, "Table 5. At the end", (*BASELINES, LLM_ONLINE, FROZEN, FINE_TUNE, POLICY_SET)),
+}
+"""Key -> when, title, and the methods that the table wants; methods that are not the paper's follow in each."""
+HORIZON = 10_000
+"""Environment steps over which regret counts."""
+TAIL = 0.1
+"""Share of a training curve, from its end, whose mean is its final level."""
+REFERENCE_NOTE = "Text-only and other references in italics: measured once in this world, not ranked."
+
+
+def paper_figures() -> dict[str, Any]:
+    """What the paper prints: moment -> world -> method -> figures."""
+    return yaml.safe_load((files("ialp.report") / "paper_figures.yaml").read_text(encoding="utf-8"))
+
+
+def paper_table(key: str, worlds: Sequence[World]) -> Table:
+    """One of the paper's tables: methods by R, Len and R_avg, ours beside the paper's."""
+    moment, title, wanted = TABLES[key]
+    columns = ["method", "seeds"] + [name for figure in FIGURES for name in (HEADINGS[figure], "paper")]
+    table = Table(key, title, columns)
+    printed = paper_figures().get(str(moment), {})
+    differing: set[str] = set()
+    for world in worlds:
+        # On the first day an adapted policy is what it started from: its row would say that of the frozen one again.
+        rows = [row for row in world.main_rows if moment != 0 or row.base in wanted or not row.base.startswith(OURS)]
+        section, marks = _section(table, world, rows, moment, printed.get(world.label, {}))
+        table.sections.append(section)
+        differing |= marks
+    table.notes = [f"Mean over seeds with its 95 % interval. {REFERENCE_NOTE}", *sorted(differing)]
+    return table
+
+
+def exploration_table(worlds: Sequence[World]) -> Table:
+    """R at the end, method by exploration."""
+    seen = [row.method.exploration for world in worlds for row in world.rows if not row.variant]
+    names = [name for name in dict.fromkeys(["ε-greedy", "categorical", "greedy", *seen]) if name in seen and name]
+    table = Table("exploration", "Exploration strategies: R at the end", ["method", *names])
+    for world in worlds:
+        section = Section(world.label)
+        for base in dict.fromkeys(row.base for row in world.rows):
+            of_base = [row for row in world.rows if row.base == base and not row.variant and not row.frozen]
+            estimates: dict[str, Estimate] = {}
+            for row in of_base:
+                values = row.values(END, "return")
+                if values and world.comparable(row, END):
+                    estimates.setdefault(row.method.exploration, mean(list(values.values())))
+            best = ranks({name: each.value for name, each in estimates.items()}) if len(estimates) > 1 else {}
+            if estimates:
+                shown = [cell(estimates.get(name), best.get(name, 0)) for name in names]
+                section.rows.append([Cell(base), *shown])
+                for name, each in estimates.items():
+                    known = {"world": world.label, "method": base, "exploration": name}
+                    table.records.append(known | estimate_record(each))
+        table.sections.append(section)
+    table.notes = ["Best exploration of each method in bold, second underlined; argmax in the test world."]
+    return table
+
+
+def comparison_table(worlds: Sequence[World]) -> Table:
+    """Who beats whom, and by how much: paired by seed, and over all pairs of seeds."""
+    columns = ["X against Y", "common seeds", "X − Y, paired", "X / Y", "P(X > Y)"]
+    table = Table("comparisons", "Comparisons of R", columns)
+    for world in worlds:
+        for moment, firsts in ((0, (FROZEN,)), (END, (*OURS, LLM_ONLINE))):
+            section = Section(f"{world.label}, {_when(moment)}")
+            rows = [row for row in world.main_rows if row.values(moment, "return") and world.comparable(row, moment)]
+            for x, y in permutations(rows, 2):
+                compared = _compared(x.values(moment, "return"), y.values(moment, "return"))
+                table.records += _comparison_records(world, moment, x, y, compared)
+                if x.base in firsts and not (y.base in OURS and (moment == 0 or x.base == LLM_ONLINE)):
+                    section.rows.append(_comparison_row(x, y, compared))
+            if section.rows:
+                table.sections.append(section)
+    table.notes = [
+        "X − Y and X / Y over common seeds; P(X > Y) over all pairs of a seed of X and a seed of Y, a tie half. "
+        "All pairs of methods are in comparisons.csv."
+    ]
+    return table
+
+
+def regret_table(worlds: Sequence[World]) -> Table:
+    """What users lose while the policy learns, absolute and beside the best method that starts from nothing."""
+    columns = ["method", "seeds", "regret", "relative to the best from scratch", "final level"]
+    table = Table("regret", f"Regret over the first {HORIZON:,} environment steps", columns)
+    for world in worlds:
+        section = Section(world.label)
+        levels = {row.label: _final_level(row) for row in world.main_rows if not row.frozen}
+        known = {name: value for name, value in levels.items() if value is not None}
+        if known:
+            best = max(known, key=lambda name: known[name])
+            section.heading += f": below {number(known[best])}, the final level of {best}"
+            section.rows = list(_regret_rows(table, world, known[best], levels))
+        table.sections.append(section)
+    table.notes = [
+        "The area between training curve and best final level of any method, per step: the mean shortfall of R. "
+        "Nothing is lost where a curve lies above that level; before its first point a curve holds that point's value. "
+        "The final level is the mean of the last tenth of the training curve. Low is good. "
+        "The relative figure is over the seeds in common."
+    ]
+    return table
+
+
+def cost_table(worlds: Sequence[World]) -> Table:
+    """Wall time of the online runs as they were made, evaluation included."""
+    columns = ["method", "runs", "seconds of a run", "environment steps", "seconds per 1,000 steps"]
+    table = Table("cost", "Wall time", columns)
+    for world in worlds:
+        section = Section(world.label)
+        for row in world.rows:
+            longest = max(run.end for run in row.runs.values())
+            runs = [run for run in row.runs.values() if run.end == longest and run.run.done.get("seconds")]
+            if not (runs and longest):
+                continue
+            seconds = mean([float(each.run.done["seconds"]) for each in runs])
+            rate = mean([1000 * float(each.run.done["seconds"]) / longest for each in runs])
+            section.rows.append([*text_cells([row.label, len(runs)]), cell(seconds), Cell(f"{longest:,}"), cell(rate)])
+            table.records.append({"world": world.label, "method": row.label} | estimate_record(rate))
+        table.sections.append(section)
+    table.notes = [
+        "Of the longest runs of each method, as recorded; runs made side by side on one machine slow each other down."
+    ]
+    return table
+
+
+def _section(
+    table: Table, world: World, rows: Sequence[Row], moment: Moment, printed: Mapping[str, Sequence[float]]
+) -> tuple[Section, set[str]]:
+    """The rows of one world, and notes on those that were measured after another number of steps."""
+    section, notes = Section(world.label), set()
+    shown = [row for row in rows if row.values(moment, "return")]
+    found = {(row.label, f): mean(list(row.values(moment, f).values())) for row in shown for f in FIGURES}
+    level = [row.label for row in shown if world.comparable(row, moment)]
+    best = {f: ranks({label: found[label, f].value for label in level}) for f in FIGURES}
+    for row in shown:
+        paper = dict(zip(FIGURES, printed.get(row.base, ()), strict=False)) if row.main else {}
+        dagger = "" if row.label in level else " †"
+        if dagger:
+            usual = world.usual_steps.get(moment, 0)
+            steps = f"{row.steps(moment):,} environment steps, the others after {usual:,}"
+            notes.add(f"† {row.label} in {world.label}: after {steps}; not ranked.")
+        cells = [Cell(row.label + dagger), Cell(str(found[row.label, "return"].n))]
+        for figure in FIGURES:
+            estimate, rank = found[row.label, figure], best[figure].get(row.label, 0)
+            cells += [cell(estimate, rank), Cell(number(paper[figure]) if figure in paper else "")]
+            table.records.append(_record(world, row, moment, figure, estimate, paper.get(figure), rank))
+        section.rows.append(cells)
+    for name, figures in world.references.items():
+        cells = [part for figure in FIGURES for part in (Cell(number(figures[figure])), Cell(""))]
+        section.apart.append([Cell(name), Cell(""), *cells])
+        known = {"world": world.label, "method": name, "at": moment}
+        table.records += [known | {"figure": figure, "value": figures[figure]} for figure in FIGURES]
+    return section, notes
+
+
+def _record(
+    world: World, row: Row, moment: Moment, figure: str, estimate: Estimate, paper: float | None, rank: int
+) -> dict[str, Any]:
+    known = {"world": world.label, "method": row.label, "at": moment, "figure": figure}
+    seeds = " ".join(map(str, sorted(row.values(moment, figure))))
+    return known | estimate_record(estimate) | {"paper": paper, "rank": rank or None, "seeds": seeds}
+
+
+def _compared(x: Mapping[int, float], y: Mapping[int, float]) -> dict[str, Estimate | None]:
+    return {
+        "difference": paired_difference(x, y),
+        "ratio": ratio_of_means(x, y),
+        "probability": probability_of_improvement(list(x.values()), list(y.values())),
+    }
+
+
+def _comparison_row(x: Row, y: Row, compared: Mapping[str, Estimate | None]) -> list[Cell]:
+    difference = compared["difference"]
+    cells = [cell(difference, signed=True), cell(compared["ratio"]), cell(compared["probability"])]
+    return [Cell(f"{x.label} against {y.label}"), Cell(str(difference.n if difference else 0)), *cells]
+
+
+def _comparison_records(
+    world: World, moment: Moment, x: Row, y: Row, compared: Mapping[str, Estimate | None]
+) -> Iterator[dict[str, Any]]:
+    for what, estimate in compared.items():
+        if estimate is not None:
+            known = {"world": world.label, "at": moment, "x": x.label, "y": y.label, "what": what}
+            yield known | estimate_record(estimate)
+
+
+def _regret_rows(table: Table, world: World, level: float, levels: Mapping[str, float | None]) -> Iterator[list[Cell]]:
+    lost = {row.label: _regrets(row, level) for row in world.main_rows if not row.frozen}
+    scratch = [row.label for row in world.main_rows if row.base in BASELINES and lost.get(row.label)]
+    best = min(scratch, key=lambda label: np.mean(list(lost[label].values())), default=None)
+    order = ranks({label: -float(np.mean(list(each.values()))) for label, each in lost.items() if each})
+    for label, by_seed in lost.items():
+        if not by_seed:
+            continue
+        absolute = mean(list(by_seed.values()))
+        relative = ratio_of_means(by_seed, lost[best]) if best else None
+        final = levels[label]
+        cells = [cell(absolute, order.get(label, 0)), cell(relative), Cell("–" if final is None else number(final))]
+        yield [*text_cells([label, absolute.n]), *cells]
+        for what, estimate in (("regret", absolute), (f"relative to {best}", relative)):
+            if estimate is not None:
+                known = {"world": world.label, "method": label, "what": what, "level": level}
+                table.records.append(known | estimate_record(estimate))
+
+
+def _regrets(row: Row, level: float) -> dict[int, float]:
+    found = {}
+    for seed, run in row.runs.items():
+        curve = run.training
+        value = regret(curve["environment_steps"].to_list(), curve["return"].to_list(), level, HORIZON)
+        if value is not None:
+            found[seed] = value
+    return found
+
+
+def _final_level(row: Row) -> float | None:
+    """Mean over the longest runs of the last tenth of their training curves."""
+    longest = max(run.end for run in row.runs.values())
+    curves = [run.training for run in row.runs.values() if run.end == longest and len(run.training)]
+    tails = [curve.filter(curve["environment_steps"] > (1 - TAIL) * longest)["return"] for curve in curves]
+    means = [float(np.mean(tail.to_numpy())) for tail in tails if len(tail)]
+    return float(np.mean(means)) if means else None
+
+
+def _when(moment: Moment) -> str:
+    return "at the end" if moment == END else f"e = {moment}"
