@@ -28,20 +28,13 @@ def page(title: str, summary: str, warnings: Sequence[str], parts: Sequence[Part
 
     environment = Environment(autoescape=True, trim_blocks=False)
     template = environment.from_string((files("ialp.report") / "page.html").read_text(encoding="utf-8"))
-    items = [item for _, part in parts for item in part]
-    return template.render(
-        title=title,
-        summary=summary,
-        warnings=warnings,
-        parts=parts,
-        tables=[item for item in items if isinstance(item, Table)],
-        figures=[item for item in items if isinstance(item, Picture)],
-    )
+    return template.render(title=title, summary=summary, warnings=warnings, parts=parts)
 
 
-def inline(svg: str) -> str:
-    """An SVG file as part of an HTML document: without XML declaration, document type, metadata and fixed size."""
+def inline(svg: str, key: str) -> str:
+    """An SVG file as part of an HTML document: without what only a file has, its ids apart from other pictures'."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     head, rest = body.split(">", 1)
+    rest = re.sub(r'(\sid="|href="#|url\(#)', rf"\g<1>{key}-", rest)
     return re.sub(r'\s(?:width|height)="[^"]*"', "", head) + ">" + rest

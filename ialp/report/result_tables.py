@@ -143,6 +143,11 @@ def cost_table(worlds: Sequence[World]) -> Table:
     return table
 
 
+def printed_number(value: float) -> str:
+    """A figure with as many digits as the paper gives."""
+    return f"{value:.2f}" if abs(value) < 9.995 else f"{value:.1f}"
+
+
 def _section(
     table: Table, world: World, rows: Sequence[Row], moment: Moment, printed: Mapping[str, Sequence[float]]
 ) -> tuple[Section, set[str]]:
@@ -162,7 +167,7 @@ def _section(
         cells = [Cell(row.label + dagger), Cell(str(found[row.label, "return"].n))]
         for figure in FIGURES:
             estimate, rank = found[row.label, figure], best[figure].get(row.label, 0)
-            cells += [cell(estimate, rank), Cell(number(paper[figure]) if figure in paper else "")]
+            cells += [cell(estimate, rank), Cell(printed_number(paper[figure]) if figure in paper else "")]
             table.records.append(_record(world, row, moment, figure, estimate, paper.get(figure), rank))
         section.rows.append(cells)
     for name, figures in world.references.items():

@@ -61,7 +61,9 @@ def report(runs: Sequence[str | Path], out: str | Path, data_root: str | None = 
 
 
 def _parts(collection: Collection, worlds: Sequence[World], data_root: str | None, figures: Path) -> list[Part]:
-    pictures = [Picture(each.key, each.title, each.caption, inline(draw(each, figures))) for each in drawings(worlds)]
+    pictures = [
+        Picture(each.key, each.title, each.caption, inline(draw(each, figures), each.key)) for each in drawings(worlds)
+    ]
     missing, folders = inventory.coverage_table(worlds), inventory.folders_table(collection)
     results = [result_tables.paper_table(key, worlds) for key in result_tables.TABLES]
     compared = [make(worlds) for make in (result_tables.comparison_table, result_tables.regret_table)]
@@ -77,10 +79,9 @@ def _parts(collection: Collection, worlds: Sequence[World], data_root: str | Non
 
 def _summary(collection: Collection, worlds: Sequence[World]) -> str:
     runs = {each.run.folder.resolve() for each in collection.measured}
-    names = ", ".join(f"{world.label} ({len(world.rows)} methods)" for world in worlds)
-    return (
-        f"{len(runs)} finished online runs in {names}. The paper's figures: {result_tables.paper_figures()['source']}."
-    )
+    names = ", ".join(f"{world.label} (methods: {len(world.rows)})" for world in worlds)
+    source = result_tables.paper_figures()["source"]
+    return f"Finished online runs: {len(runs)}, in {names}. The paper's figures: {source}."
 
 
 def _warnings(collection: Collection, parts: Sequence[Part]) -> list[str]:

@@ -12,6 +12,7 @@ import yaml
 
 from ialp.cli import main
 from ialp.experiment.building import LAUNCHER, child_environment, locked
+from ialp.experiment.runs import read_crash, read_done
 from ialp.experiment.stages import Stage
 
 Fit = Callable[..., int]
@@ -150,6 +151,12 @@ def test_a_bug_is_named_with_its_place(fit: Fit, capfd: pytest.CaptureFixture, m
         fit("world", "--model.init_args.fail", "bug")
 
 
+def test_a_run_that_an_error_ended_says_which(fit: Fit, folder_of: FolderOf) -> None:
+    fit("world", "--model.init_args.fail", "bug")
+    assert read_crash(folder_of("world")) == "RuntimeError: boom"
+    assert read_done(folder_of("world")) is None
+
+
 def test_what_is_half_finished_is_set_aside(fit: Fit, folder_of: FolderOf) -> None:
     fit("world")
     folder = folder_of("world")
@@ -168,6 +175,7 @@ def test_an_interrupted_run_is_not_done(fit: Fit, folder_of: FolderOf, capfd: py
         signal.signal(signal.SIGINT, before)  # Lightning ignores it from the first Ctrl-C on
     assert "nothing half-finished is marked done" in capfd.readouterr().err
     assert not (folder_of("world") / "done.json").exists()
+    assert read_crash(folder_of("world")) is None  # no error ended it
 
 
 def test_a_model_that_does_not_train_is_evaluated(fit: Fit, folder_of: FolderOf) -> None:

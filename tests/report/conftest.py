@@ -1,6 +1,7 @@
 """Folders of finished runs, written by hand: no stage is run here."""
 
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,3 +71,59 @@ def run_folder(tmp_path) -> Path:
     _evaluation(folder)
     _metrics(folder)
     return folder
+
+
+def _online(
+    runs: Path,
+    config: str,
+    seed: int,
+    *,
+    scheme: str = "ialp.schemes.Scratch",
+    algorithm: str | None = "ialp.rl.A2C",
+    exploration: str | None = "ialp.rl.Categorical",
+    world: str = "lfm",
+    returns=(2.0, 3.0, 4.0),
+    steps: int = 1000,
+    done: bool = True,
+    **arguments,
+) -> Path:
+    """A run that ended, or did not, with these returns R at e = 0, 1, …; its length is R / 2, R_avg 2."""
+    reward = runs / f"{world}_reward" / "0-aaaaaaaa"
+    if not reward.is_dir():
+        _run(reward)
+        (reward / "config.yaml").write_text(yaml.safe_dump({"model": {"class_path": "ialp.phases.RewardModel"}}))
+        (reward / "done.json").write_text(json.dumps({"stage": f"{world}_reward", "seed": 0, "fingerprint": "a"}))
+        (reward / "references.json").write_text(json.dumps(REFERENCES))
+        (reward / "world").mkdir()
+    model = {"scheme": {"class_path": scheme, "init_args": arguments.pop("scheme_arguments", {})}, **arguments}
+    for key, path in (("algorithm", algorithm), ("exploration", exploration)):
+        model[key] = path and {"class_path": path}
+    folder = runs / config / f"{seed}-{zlib.crc32(config.encode()):08x}"
+    folder.mkdir(parents=True)
+    settings = {
+        "model": {"class_path": "ialp.phases.OnlineAdapt", "init_args": model},
+        "trainer": {"max_epochs": len(returns) - 1},
+        "data": {"class_path": "ialp.data.EnvDataModule", "init_args": {"reward_model": str(reward)}},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    frozen = scheme.endswith("Frozen")
+    rows = ["policy,epoch,environment_steps,return,length,average_reward"]
+    rows += [f"{'frozen' if frozen else 'adapted'},{e},{e * steps},{r},{r / 2},2" for e, r in enumerate(returns)]
+    (folder / "evaluation.csv").write_text("\n".join(rows) + "\n")
+    curve = [f"{e},{e},{e * steps},{r},{r / 2}" for e, r in enumerate(returns) if e]
+    header = "epoch,step,train/environment_steps,train/return,train/length"
+    (folder / "metrics.csv").write_text("\n".join([header, *([] if frozen else curve)]) + "\n")
+    if done:
+        written = {
+            "stage": config, "seed": seed, "fingerprint": folder.name, "seconds": 10.0, "data": {"name": world},
+            "upstream": {"reward_model": str(reward)}, "finished": "2026-01-01T00:00:00+00:00",
+            "versions": {"python": "3.11"}, "code": "0123456789abcdef",
+        }  # fmt: skip
+        (folder / "done.json").write_text(json.dumps(written))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_online() -> Callable[..., Path]:
+    """Write one online run, and its world's reward run beside it; returns its folder."""
+    return _online

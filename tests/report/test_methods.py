@@ -1,0 +1,55 @@
+"""Methods are told from classes and settings; what a folder is called does not matter."""
+
+import pytest
+
+from ialp.report.methods import differences, method_of
+from ialp.report.runs_data import RunData
+
+
+@pytest.mark.parametrize(
+    ("scheme", "algorithm", "name"),
+    [
+        ("ialp.schemes.Scratch", "ialp.rl.A2C", "A2C"),
+        ("ialp.schemes.Scratch", "ialp.rl.DQN", "DQN"),
+        ("ialp.schemes.Scratch", "ialp.rl.Reinforce", "PG"),
+        ("ialp.schemes.LLMOnline", "ialp.rl.A2C", "LLMOnline"),
+        ("ialp.schemes.Frozen", None, "frozen iALP"),
+        ("ialp.schemes.FineTune", "ialp.rl.A2C", "A-iALP FineTune"),
+        ("ialp.schemes.PolicySet", "ialp.rl.A2C", "A-iALP PolicySet"),
+        ("ialp.schemes.PolicySet", "ialp.rl.DQN", "A-iALP PolicySet, DQN"),
+        ("ialp.schemes.policy_set.PolicySet", "ialp.rl.algorithms.A2C", "A-iALP PolicySet"),
+        ("callbacks.mine.PolicySet", "ialp.rl.A2C", "misnamed"),
+        ("ialp.schemes.Scratch", "callbacks.mine.A2C", "misnamed"),
+    ],
+)
+def test_names(tmp_path, write_online, scheme, algorithm, name):
+    run = RunData(write_online(tmp_path, "misnamed", 0, scheme=scheme, algorithm=algorithm))
+    assert method_of(run).name == name
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("ialp.rl.EpsilonGreedy", "ε-greedy"),
+        ("ialp.rl.Greedy", "greedy"),
+        ("callbacks.boltzmann.Boltzmann", "Boltzmann"),
+    ],
+)
+def test_explorations(tmp_path, write_online, path, name):
+    assert method_of(RunData(write_online(tmp_path, "any", 0, exploration=path))).exploration == name
+
+
+def test_seeds_length_and_folder_are_no_other_method_and_settings_are(tmp_path, write_online):
+    first = method_of(RunData(write_online(tmp_path, "a", 0)))
+    longer = method_of(RunData(write_online(tmp_path, "a", 1, returns=(2, 3, 4, 5))))
+    quicker = method_of(RunData(write_online(tmp_path, "a", 2, lr=0.003)))
+    assert first == longer
+    assert differences(quicker, first) == {"model.lr": "0.003"}
+
+
+def test_a_default_that_an_older_config_does_not_name_is_no_difference(tmp_path, write_online):
+    silent = method_of(RunData(write_online(tmp_path, "a", 0)))
+    said = method_of(RunData(write_online(tmp_path, "b", 0, repeats=False, heads=2)))
+    other = method_of(RunData(write_online(tmp_path, "c", 0, repeats=True)))
+    assert silent.settings == said.settings
+    assert differences(other, silent) == {"model.repeats": "True"}

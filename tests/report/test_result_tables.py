@@ -1,0 +1,162 @@
+"""Tables 3 to 5 and their companions from runs whose figures are known."""
+
+import pytest
+
+from ialp.report.collect import collect
+from ialp.report.comparison import END, worlds_of
+from ialp.report.inventory import coverage_table
+from ialp.report.result_tables import (
+    comparison_table,
+    cost_table,
+    exploration_table,
+    paper_figures,
+    paper_table,
+    regret_table,
+)
+from ialp.report.tables import BEST, SECOND
+
+SET, FROZEN = "ialp.schemes.PolicySet", "ialp.schemes.Frozen"
+
+
+def worlds(runs):
+    return worlds_of(collect([runs]))
+
+
+def rows(table, heading):
+    """First word -> the texts of the row's other cells."""
+    (section,) = [section for section in table.sections if section.heading.startswith(heading)]
+    return {row[0].text: [cell.text for cell in row[1:]] for row in [*section.rows, *section.apart]}
+
+
+def marks(table, heading, column):
+    (section,) = [section for section in table.sections if section.heading == heading]
+    return {row[0].text: row[column].rank for row in section.rows}
+
+
+@pytest.fixture
+def runs(tmp_path, write_online):
+    """Two seeds each of A2C, the policy set and the frozen policy on LFM."""
+    for seed in (0, 1):
+        write_online(tmp_path, "scratch", seed, returns=(2 + seed, 3, 10 + 2 * seed))
+        write_online(tmp_path, "set", seed, scheme=SET, returns=(5, 6 + seed, 20 + seed))
+        write_online(tmp_path, "start", seed, scheme=FROZEN, algorithm=None, exploration=None, returns=(5 + seed,))
+    return tmp_path
+
+
+def test_each_table_is_of_its_moment_with_the_papers_figure_beside_it(runs):
+    first, after, end = (paper_table(key, worlds(runs)) for key in ("table3", "table4", "table5"))
+    assert rows(first, "LFM")["A2C"] == ["2", "2.50", "1.96", "1.25", "5.15", "2.00", "0.38"]
+    assert rows(after, "LFM")["A-iALP PolicySet"] == ["2", "6.50", "", "3.25", "", "2.00", ""]
+    assert rows(end, "LFM")["A2C"] == ["2", "11.00", "28.1", "5.50", "9.29", "2.00", "3.00"]
+    assert rows(end, "LFM")["frozen iALP"][:3] == ["2", "5.50", "11.2"]  # nothing trains it: the same at any time
+    assert "A-iALP PolicySet" not in rows(first, "LFM")  # on the first day it is the frozen policy
+
+
+def test_references_stand_in_every_table_and_are_not_ranked(runs):
+    for key in ("table3", "table4", "table4b", "table5"):
+        table = paper_table(key, worlds(runs))
+        assert [row[0].text for row in table.sections[0].apart] == ["random", "popularity", "most similar", "greedy"]
+        assert rows(table, "LFM")["greedy"][1] == "84.63"
+        assert not any(cell.rank for row in table.sections[0].apart for cell in row)
+
+
+def test_best_and_second(runs):
+    table = paper_table("table5", worlds(runs))
+    assert marks(table, "LFM", column=2) == {"A2C": SECOND, "frozen iALP": 0, "A-iALP PolicySet": BEST}
+    assert set(marks(table, "LFM", column=6).values()) == {BEST}  # R_avg is 2 for all: level
+
+
+def test_records_hold_what_the_table_rounds(runs):
+    record = next(each for each in paper_table("table5", worlds(runs)).records if each["method"] == "A-iALP PolicySet")
+    assert (record["figure"], record["n"], record["value"], record["seeds"]) == ("return", 2, 20.5, "0 1")
+    assert (record["low"], record["high"]) == (20.0, 21.0)
+
+
+def test_runs_that_end_early_count_until_they_end(runs, write_online):
+    write_online(runs, "scratch", 2, returns=(4, 5))
+    world = worlds(runs)
+    assert rows(paper_table("table3", world), "LFM")["A2C"][:2] == ["3", "3.00"]
+    assert rows(paper_table("table5", world), "LFM")["A2C"][:2] == ["2", "11.00"]
+
+
+def test_a_method_that_took_other_steps_is_marked_and_not_ranked(runs, write_online):
+    for seed in (0, 1):
+        write_online(runs, "mine", seed, algorithm="callbacks.mine.PPO", returns=(2, 90, 99), steps=30_000)
+    table = paper_table("table5", worlds(runs))
+    assert rows(table, "LFM")["mine †"][1] == "99.00"
+    assert marks(table, "LFM", column=2)["mine †"] == 0
+    assert marks(table, "LFM", column=2)["A-iALP PolicySet"] == BEST
+    assert table.notes[-1] == "† mine in LFM: after 60,000 environment steps, the others after 2,000; not ranked."
+
+
+def test_variants_and_methods_of_ones_own_have_rows(runs, write_online):
+    write_online(runs, "scratch", 7, lr=0.003)
+    write_online(runs, "other_name", 0, lr=0.01)
+    write_online(runs, "mine", 0, scheme="callbacks.mine.Scheme")
+    names = set(rows(paper_table("table5", worlds(runs)), "LFM"))
+    assert {"A2C", "A2C (lr 0.003)", "A2C (other_name)", "mine"} <= names
+
+
+def test_explorations_stand_side_by_side_and_not_in_the_papers_tables(runs, write_online):
+    write_online(runs, "scratch_greedy", 0, exploration="ialp.rl.Greedy", returns=(2, 3, 4))
+    write_online(runs, "scratch_eps", 0, exploration="ialp.rl.EpsilonGreedy", returns=(2, 3, 30))
+    assert not any("," in name for name in rows(paper_table("table5", worlds(runs)), "LFM"))
+    table = exploration_table(worlds(runs))
+    assert table.columns == ["method", "ε-greedy", "categorical", "greedy"]
+    assert rows(table, "LFM") == {"A2C": ["30.00", "11.00", "4.00"], "A-iALP PolicySet": ["–", "20.50", "–"]}
+    assert [cell.rank for cell in table.sections[0].rows[0]] == [0, BEST, SECOND, 0]
+
+
+def test_comparisons_by_hand(runs):
+    table = comparison_table(worlds(runs))
+    # At e = 0 the frozen policy has 5, 6 and A2C 2, 3; at the end the set has 20, 21 and A2C 10, 12.
+    assert rows(table, "LFM, e = 0")["frozen iALP against A2C"] == ["2", "+3.00", "2.20", "1.00"]
+    assert rows(table, "LFM, at the end")["A-iALP PolicySet against A2C"] == ["2", "+9.50", "1.86", "1.00"]
+    losing = [each for each in table.records if (each["x"], each["y"]) == ("A2C", "A-iALP PolicySet")]
+    assert [each["value"] for each in losing if each["at"] == END] == pytest.approx([-9.5, 11 / 20.5, 0.0])
+
+
+def test_regret_by_hand(tmp_path, write_online):
+    flat, line = [2.0, *[5.0] * 20], [0.0, *[min(i, 10) for i in range(1, 21)]]
+    write_online(tmp_path, "scratch", 0, returns=flat)
+    write_online(tmp_path, "set", 0, scheme=SET, returns=line)
+    table = regret_table(worlds(tmp_path))
+    assert table.sections[0].heading == "LFM: below 10.00, the final level of A-iALP PolicySet"
+    # A2C is at 5 throughout: 5 below. The set is at 1 for the first 1,000 steps, then rises to 10 at 10,000:
+    # 9 over the first tenth, a mean of 4.5 over the other nine.
+    assert rows(table, "LFM") == {
+        "A2C": ["1", "5.00", "1.00", "5.00"],
+        "A-iALP PolicySet": ["1", "4.95", "0.99", "10.00"],
+    }
+    assert marks(table, table.sections[0].heading, 2) == {"A2C": SECOND, "A-iALP PolicySet": BEST}
+
+
+def test_wall_time_of_the_longest_runs(runs):
+    assert rows(cost_table(worlds(runs)), "LFM")["A2C"] == ["2", "10.00", "2,000", "5.00"]
+
+
+def test_what_is_missing_is_listed(runs):
+    table = coverage_table(worlds(runs))
+    assert rows(table, "LFM")["A2C"] == ["2 of 10", "2 of 5", "2 of 5", "2 of 5", "2 of 3"]
+    assert rows(table, "LFM")["DQN"][0] == "0 of 10"
+    assert rows(table, "LFM")["frozen iALP"][-1] == "–"
+    assert rows(table, "Industry: no run at all")["PG"][-1] == "0 of 3"
+    assert "LLMOnline" not in rows(table, "Coat")  # the paper has it on the two others
+    record = {"world": "LFM", "method": "A2C", "exploration": "", "for": "table3", "there": 2, "wanted": 10}
+    assert record | {"seeds": "0 1"} in table.records
+
+
+def test_worlds_are_told_by_their_reward_run_and_come_in_the_papers_order(tmp_path, write_online):
+    for world in ("mine", "coat", "industry", "lfm"):
+        write_online(tmp_path, "scratch", ["mine", "coat", "industry", "lfm"].index(world), world=world)
+    assert [world.label for world in worlds(tmp_path)] == ["LFM", "Industry", "Coat", "mine"]
+    assert all(len(world.rows) == 1 and len(world.rows[0].runs) == 1 for world in worlds(tmp_path))
+
+
+def test_the_papers_figures_are_consistent():
+    """R = Len × R_avg, within what its rounding makes of it: a wrong digit would show."""
+    printed = paper_figures()
+    for moment in ("0", "1", "end"):
+        for methods in printed[moment].values():
+            for reward, length, average in methods.values():
+                assert reward == pytest.approx(length * average, rel=0.07)

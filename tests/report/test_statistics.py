@@ -1,0 +1,108 @@
+"""Means, intervals and probabilities against hand-computed cases and against scipy's own bootstrap."""
+
+import numpy as np
+import pytest
+from scipy.stats import bootstrap, mannwhitneyu
+
+from ialp.report.statistics import (
+    band,
+    mean,
+    paired_difference,
+    probability_of_improvement,
+    ratio_of_means,
+    regret,
+)
+
+VALUES = [3.1, 4.7, 2.2, 5.9, 4.1]
+
+
+def of_scipy(samples, statistic, **how):
+    found = bootstrap(
+        samples, statistic, method="percentile", n_resamples=9_999, rng=np.random.default_rng(0), **how
+    ).confidence_interval
+    return found.low, found.high
+
+
+def test_the_interval_of_a_mean_is_scipys():
+    found = mean(VALUES)
+    assert found.value == pytest.approx(4.0) and found.n == 5
+    assert (found.low, found.high) == pytest.approx(of_scipy((VALUES,), np.mean))
+
+
+def test_the_interval_of_two_values_by_hand():
+    # A resample of {0, 1} has mean 0, 1/2 or 1 with probabilities 1/4, 1/2, 1/4: both tails hold more than 2.5 %.
+    assert (mean([0.0, 1.0]).low, mean([0.0, 1.0]).high) == (0.0, 1.0)
+
+
+def test_the_same_values_give_the_same_interval():
+    assert mean(VALUES) == mean(VALUES)
+
+
+def test_one_seed_has_no_interval():
+    assert (mean([4.0]).low, mean([4.0]).high, mean([4.0]).n) == (None, None, 1)
+
+
+def test_differences_are_paired_by_seed():
+    found = paired_difference({0: 10.0, 1: 20.0, 2: 30.0, 9: 99.0}, {0: 9.0, 1: 18.0, 2: 27.0, 7: 0.0})
+    assert found.value == pytest.approx(2.0) and found.n == 3  # 1, 2 and 3; the means themselves lie far apart
+    assert (found.low, found.high) == pytest.approx(of_scipy(([1.0, 2.0, 3.0],), np.mean))
+    assert paired_difference({0: 1.0}, {1: 1.0}) is None
+
+
+def test_the_ratio_is_of_means_and_resampled_in_pairs():
+    x, y = {0: 2.0, 1: 4.0, 2: 6.0}, {0: 1.0, 1: 2.0, 2: 3.0}
+    found = ratio_of_means(x, y)
+    assert (found.value, found.low, found.high) == pytest.approx((2.0, 2.0, 2.0))  # unpaired, it would spread
+    uneven = {0: 1.0, 1: 5.0, 2: 2.0}
+    expected = of_scipy(
+        (list(x.values()), list(uneven.values())), lambda a, b, axis=-1: a.mean(axis) / b.mean(axis), paired=True
+    )
+    found = ratio_of_means(x, uneven)
+    assert (found.low, found.high) == pytest.approx(expected)
+
+
+def test_probability_of_improvement_by_hand():
+    # Pairs of {1, 3} and {0, 1, 2}: 1 beats 0, is level with 1, loses to 2; 3 beats all three: (1 + 1/2 + 3) / 6.
+    found = probability_of_improvement([1.0, 3.0], [0.0, 1.0, 2.0])
+    assert found.value == pytest.approx(4.5 / 6) and found.n == 2
+    assert probability_of_improvement([2.0, 3.0], [0.0, 1.0]).low == 1.0
+    assert probability_of_improvement([0.0, 1.0], [2.0, 3.0]).high == 0.0
+
+
+def test_probability_of_improvement_is_scipys_u_over_the_number_of_pairs():
+    x, y = VALUES, [2.0, 3.1, 4.4, 1.9, 6.2, 4.7, 0.3]
+    found = probability_of_improvement(x, y)
+    assert found.value == pytest.approx(mannwhitneyu(x, y).statistic / (len(x) * len(y)))
+
+    def statistic(a, b):
+        return mannwhitneyu(a, b).statistic / (len(a) * len(b))
+
+    low, high = of_scipy((x, y), statistic, vectorized=False)
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_a_band_is_the_interval_at_every_point():
+    curves = np.array([[1.0, 10.0], [2.0, 10.0], [4.0, 13.0]])
+    average, low, high = band(curves)
+    assert average == pytest.approx([7 / 3, 11.0])
+    assert (low[0], high[0]) == pytest.approx(of_scipy(([1.0, 2.0, 4.0],), np.mean))
+    assert np.all(low <= average) and np.all(average <= high)
+    assert all((each == curves[0]).all() for each in band(curves[:1]))
+
+
+def test_regret_is_the_area_below_the_level_per_step():
+    # Level 10. 6 until step 2, then a line up to 10 at step 4, level from there: (4·2 + 4·2/2) / 10.
+    assert regret([2, 4, 10], [6.0, 10.0, 10.0], level=10, horizon=10) == pytest.approx(1.2)
+    assert regret([0, 100], [3.0, 3.0], level=10, horizon=10) == pytest.approx(7.0)
+
+
+def test_nothing_is_lost_above_the_level():
+    # From 8 to 14 over ten steps the curve meets 10 at step 10/3: a triangle of height 2.
+    assert regret([0, 10], [8.0, 14.0], level=10, horizon=10) == pytest.approx(2 * (10 / 3) / 2 / 10)
+    assert regret([0, 10], [14.0, 8.0], level=10, horizon=10) == pytest.approx(2 * (10 / 3) / 2 / 10)
+    assert regret([0, 10], [12.0, 11.0], level=10, horizon=10) == 0
+
+
+def test_a_curve_that_ends_before_the_horizon_has_no_regret():
+    assert regret([1, 5], [1.0, 2.0], level=10, horizon=10) is None
+    assert regret([], [], level=10, horizon=10) is None
