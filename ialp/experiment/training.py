@@ -185,12 +185,12 @@ class IALPCLI(LightningCLI):
         (folder / CRASH).unlink(missing_ok=True)  # of the attempt that is resumed
         try:
             self._train(model, **kwargs)
-        except UserError:
-            if not any((folder / "checkpoints").glob("*.ckpt")):  # a spent budget, a lost server: what is trained stays
-                shutil.rmtree(folder)  # the input must be mended; what it left would only be in the way
-            raise
         except Exception as error:
-            write_atomically(folder / CRASH, f"{type(error).__name__}: {error}\n")
+            # A spent budget or a lost server leaves what is trained; before that, the input must be mended.
+            if isinstance(error, UserError) and not any((folder / "checkpoints").glob("*.ckpt")):
+                shutil.rmtree(folder)
+            else:
+                write_atomically(folder / CRASH, f"{type(error).__name__}: {error}\n")
             raise
         done = self._done(model, time.monotonic() - start)
         write_atomically(folder / DONE, json.dumps(done, indent=2, default=str) + "\n")
