@@ -17,7 +17,8 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 STAGES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 DATASETS = ("lfm", "industry", "coat")
-KINDS = ("reward", "oracle", "pretrain", "policyset", "finetune", "scratch_a2c", "frozen")
+BASELINES = ("scratch_a2c", "dqn", "reinforce")
+KINDS = ("reward", "oracle", "pretrain", "policyset", "finetune", "frozen", "llm_online", *BASELINES)
 
 TINY = {
     "reward": ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2"],
@@ -26,8 +27,9 @@ TINY = {
 }
 TINY_ONLINE = ["--data.init_args.users=4", "--data.init_args.steps_per_epoch=2", "--data.init_args.test_users=8"]
 TINY_ONLINE += ["--trainer.max_epochs=1"]
-TINY["scratch_a2c_episodes"] = ["--data.init_args.users=4", "--data.init_args.rollouts_per_epoch=1"]
-TINY["scratch_a2c_episodes"] += ["--data.init_args.minibatches=2", "--data.init_args.test_users=8", TINY_ONLINE[-1]]
+TINY_EPISODES = ["--data.init_args.users=4", "--data.init_args.rollouts_per_epoch=1", "--data.init_args.minibatches=2"]
+TINY_EPISODES += ["--data.init_args.test_users=8", "--trainer.max_epochs=1"]
+TINY |= {"scratch_a2c_episodes": TINY_EPISODES, "reinforce": TINY_EPISODES}
 
 Plan = Callable[..., Stage]
 
@@ -95,11 +97,12 @@ def finish(own_log: Path, coat_root: Path, tmp_path_factory: pytest.TempPathFact
             dataset, _, kind = name.partition("_")
             inputs = {
                 "pretrain": {"oracle": "oracle"},
-                "scratch_a2c": {"reward_model": "reward"},
-                "scratch_a2c_episodes": {"reward_model": "reward"},
+                "llm_online": {"reward_model": "reward", "oracle": "oracle"},
                 "reward": {},
                 "oracle": {},
             }.get(kind, {"reward_model": "reward", "pretrained": "pretrain"})
+            if kind.removesuffix("_episodes") in BASELINES:
+                inputs = {"reward_model": "reward"}
             arguments = [f"--upstream.{key}={run(f'{dataset}_{value}')}" for key, value in inputs.items()]
             arguments += [
                 logs.get(dataset, f"--log={json.dumps(atomic(own_log))}"),
@@ -115,7 +118,7 @@ def finish(own_log: Path, coat_root: Path, tmp_path_factory: pytest.TempPathFact
 
 
 def test_every_config_of_the_issue_is_there() -> None:
-    assert len(FILES) >= 23
+    assert len(FILES) >= 32
     assert set(STAGES) >= {f"{dataset}_{kind}" for dataset in DATASETS for kind in KINDS}
 
 
@@ -177,7 +180,7 @@ def test_every_stage_runs_on_ones_own_log(finish: Callable[[str], Path], name: s
     _finished(finish(name), name)
 
 
-@pytest.mark.parametrize("name", ["coat_policyset", "coat_scratch_a2c", "coat_scratch_a2c_episodes"])
+@pytest.mark.parametrize("name", ["coat_policyset", "coat_scratch_a2c", "coat_scratch_a2c_episodes", "coat_reinforce"])
 def test_coat_runs_to_its_end(finish: Callable[[str], Path], name: str) -> None:
     _finished(finish(name), name)
 
