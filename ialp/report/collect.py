@@ -143,11 +143,14 @@ def _candidates(place: Path, depth: int) -> Iterator[Path]:
 def _progress(run: RunData, online: bool) -> str:
     """How far an unfinished run came."""
     wanted = (run.config.get("trainer") or {}).get("max_epochs")
+    steps = ((run.config.get("model") or {}).get("init_args") or {}).get("max_environment_steps")
     measured = run.evaluation()
     if not online:
         return "before its end"
     if not len(measured):
         return "before anything was measured"
+    if steps:
+        return f"after {max(measured['environment_steps'].to_list()):,} of {steps:,} environment steps"
     return f"at e = {max(measured['epoch'].to_list())}" + (f" of {wanted}" if wanted else "")
 
 

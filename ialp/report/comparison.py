@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import polars as pl
 
@@ -17,6 +16,8 @@ Moment = int | str
 
 PAPER_NAMES = {"lfm": "LFM", "industry": "Industry", "coat": "Coat"}
 SHOWN_DIFFERENCES = 3
+CLOSE = 0.15
+"""Environment steps that differ by this share at most are one moment: an epoch of whole episodes varies."""
 DEFAULT_EXPLORATION = {"DQN": "ε-greedy"}
 """Of a method as its row in the paper's tables; any other explores by categorical draws."""
 
@@ -31,6 +32,7 @@ class Row:
         explores: This row differs from the method's main row in its exploration only.
         variant: This row differs from the main row in other settings.
         runs: By seed.
+        usual_steps: Environment steps at each moment, for most methods of this world.
     """
 
     label: str
@@ -39,6 +41,7 @@ class Row:
     runs: dict[int, Measured]
     explores: bool = False
     variant: bool = False
+    usual_steps: Mapping[Moment, int] = field(default_factory=dict)
 
     @property
     def main(self) -> bool:
@@ -50,26 +53,35 @@ class Row:
         """Whether the figures hold at any time, since nothing is trained."""
         return all(not len(run.training) and run.end == 0 for run in self.runs.values())
 
+    @property
+    def longest(self) -> dict[int, Measured]:
+        """The runs that went on as long as the method's longest, by seed."""
+        end = max(run.end for run in self.runs.values())
+        return {seed: run for seed, run in sorted(self.runs.items()) if close(run.end, end)}
+
     def values(self, moment: Moment, figure: str) -> dict[int, float]:
-        """Seed -> figure at an epoch; at the end, of the runs that went on as long as the method's longest."""
-        found = {}
-        for seed, row in self._rows(moment).items():
-            found[seed] = float(row[figure])
-        return found
+        """Seed -> figure after so many epochs, or as many environment steps; at the end, of the longest runs."""
+        return {seed: float(rows[figure][0]) for seed, rows in self._rows(moment).items()}
 
     def steps(self, moment: Moment) -> int | None:
-        """Environment steps at that moment; None where nothing was measured then."""
-        return next((int(row["environment_steps"]) for row in self._rows(moment).values()), None)
+        """Environment steps at that moment, mean over seeds; None where nothing was measured then."""
+        found = [int(rows["environment_steps"][0]) for rows in self._rows(moment).values()]
+        return round(sum(found) / len(found)) if found else None
 
-    def _rows(self, moment: Moment) -> dict[int, Mapping[str, float]]:
-        longest = max(run.end for run in self.runs.values())
-        chosen: dict[int, Mapping[str, float]] = {}
-        for seed, run in self.runs.items():
-            at = 0 if self.frozen else moment
-            rows = run.figures[-1:] if at == END else run.figures.filter(pl.col("epoch") == at)
-            if len(rows) and (at != END or run.end == longest):
-                chosen[seed] = rows.row(0, named=True)
-        return chosen
+    def _rows(self, moment: Moment) -> dict[int, pl.DataFrame]:
+        """The row of each seed at a moment, as a table of one row."""
+        if moment == END and not self.frozen:
+            return {seed: run.figures[-1:] for seed, run in self.longest.items()}
+        found = {seed: self._row_at(run, 0 if self.frozen else moment) for seed, run in self.runs.items()}
+        return {seed: rows for seed, rows in found.items() if len(rows)}
+
+    def _row_at(self, run: Measured, epoch: Moment) -> pl.DataFrame:
+        """The row nearest to the usual steps of an epoch; where none is close, the epoch's own."""
+        if (steps := self.usual_steps.get(epoch)) is not None:
+            nearest = run.figures.sort((pl.col("environment_steps") - steps).abs())[:1]
+            if close(int(nearest["environment_steps"][0]), steps):
+                return nearest
+        return run.figures.filter(pl.col("epoch") == epoch)
 
 
 @dataclass
@@ -82,22 +94,12 @@ class World:
     rows: list[Row] = field(default_factory=list)
     references: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     reward: RunData | None = None
+    usual_steps: Mapping[Moment, int] = field(default_factory=dict)
 
     @property
     def main_rows(self) -> list[Row]:
         """Rows of the tables: every method, and its variants in anything but exploration."""
         return [row for row in self.rows if not row.explores]
-
-    @cached_property
-    def usual_steps(self) -> dict[Moment, int]:
-        """Environment steps at each moment for most methods: those that differ are told apart."""
-        usual: dict[Moment, int] = {}
-        for moment in (0, 1, 2, END):
-            found = [row.steps(moment) for row in self.rows if not row.frozen]
-            counted = Counter(steps for steps in found if steps is not None)
-            if counted:
-                usual[moment] = max(counted, key=lambda steps: (counted[steps], steps))
-        return usual
 
     def row_of(self, base: str) -> Row | None:
         """The main row of a method."""
@@ -105,7 +107,13 @@ class World:
 
     def comparable(self, row: Row, moment: Moment) -> bool:
         """Whether the row's figures are of the same environment steps as the others'."""
-        return row.frozen or row.steps(moment) == self.usual_steps.get(moment)
+        steps, usual = row.steps(moment), self.usual_steps.get(moment)
+        return row.frozen or (steps is not None and usual is not None and close(steps, usual))
+
+
+def close(steps: int, others: int) -> bool:
+    """Whether two numbers of environment steps are one moment."""
+    return abs(steps - others) <= CLOSE * others
 
 
 def worlds_of(collection: Collection) -> list[World]:
@@ -126,9 +134,23 @@ def _world(key: str, runs: list[Measured]) -> World:
     data = str((runs[0].run.done.get("data") or {}).get("name", "unknown data"))
     world = World(key, PAPER_NAMES.get(data.lower(), data), data.lower())
     world.rows = sorted(_rows(runs), key=_place)
+    world.usual_steps = _usual_steps(world.rows)
+    for row in world.rows:
+        row.usual_steps = world.usual_steps
     world.references = next((found for run in runs if (found := run.run.references())), {})
     world.reward = next((run.run.world for run in runs if run.run.world), None)
     return world
+
+
+def _usual_steps(rows: Iterable[Row]) -> dict[Moment, int]:
+    """Environment steps at each moment for most methods: those that differ are told apart."""
+    usual: dict[Moment, int] = {}
+    for moment in (0, 1, 2, END):
+        found = [row.steps(moment) for row in rows if not row.frozen]
+        counted = Counter(steps for steps in found if steps is not None)
+        if counted:
+            usual[moment] = max(counted, key=lambda steps: (counted[steps], steps))
+    return usual
 
 
 def _rows(runs: list[Measured]) -> Iterable[Row]:

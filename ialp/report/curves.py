@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +77,7 @@ def _draw_panel(axes: Axes, run: RunData, column: str) -> None:
         axes.plot(rows["environment_steps"], rows[column], label=policy_name(run, policy), marker=marker, **style)
         top = max(top, *rows[column].to_list())
     references = {name: figures[column] for name, figures in run.references().items() if column in figures}
-    _draw_references(axes, references, limit=FLATTENING * top if top else float("inf"))
+    draw_references(axes, references, limit=FLATTENING * top if top else float("inf"))
     axes.set_xmargin(0.01)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(axis="y", color="#e5e5e5", linewidth=0.6)
@@ -86,7 +86,7 @@ def _draw_panel(axes: Axes, run: RunData, column: str) -> None:
         axes.text(0.5, 0.5, "nothing measured yet", transform=axes.transAxes, ha="center", color="#777777")
 
 
-def _draw_references(axes: Axes, references: dict[str, float], limit: float) -> None:
+def draw_references(axes: Axes, references: Mapping[str, float], limit: float) -> None:
     """Thin lines with their names in the right margin; one far above the curves is only written there."""
     shown = sorted((value, name) for name, value in references.items() if value <= limit)
     beyond = sorted((value, name) for name, value in references.items() if value > limit)

@@ -24,8 +24,8 @@ EXPLORATIONS = {"EpsilonGreedy": "ε-greedy", "Categorical": "categorical", "Gre
 
 LENGTHS = {"max_epochs", "min_epochs", "max_steps", "min_steps", "max_time"}
 """Keys of the trainer that say how long a run goes on: the figures before its end are the same for any length."""
-MEASURING = {"evaluate_sampled", "pretrained", "reward_model"}
-"""Arguments that do not change what is learnt, or that stand for a run, which is compared as such."""
+MEASURING = {"evaluate_sampled", "pretrained", "reward_model", "max_environment_steps", "budget"}
+"""Arguments that do not change what is learnt before an end, or that stand for a run, which is compared as such."""
 
 
 @dataclass(frozen=True)

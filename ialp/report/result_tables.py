@@ -1,18 +1,17 @@
-"""The paper's Tables 3 to 5 and what stands beside them: exploration, comparisons, regret and cost."""
+"""The paper's Tables 3 to 5 and what stands beside them: exploration and comparisons."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from itertools import permutations
 from typing import Any
 
-import numpy as np
 import yaml
 
 from ialp.report.comparison import END, Moment, Row, World
 from ialp.report.methods import BASELINES, FINE_TUNE, FROZEN, LLM_ONLINE, OURS, POLICY_SET
 from ialp.report.runs_data import FIGURES
-from ialp.report.statistics import Estimate, mean, paired_difference, probability_of_improvement, ratio_of_means, regret
-from ialp.report.tables import Cell, Section, Table, cell, estimate_record, number, ranks, text_cells
+from ialp.report.statistics import Estimate, mean, paired_difference, probability_of_improvement, ratio_of_means
+from ialp.report.tables import Cell, Section, Table, cell, estimate_record, number, ranks
 
 HEADINGS = {"return": "R", "length": "Len", "average_reward": "R_avg"}
 TABLES: dict[str, tuple[Moment, str, tuple[str, ...]]] = {
@@ -22,11 +21,13 @@ TABLES: dict[str, tuple[Moment, str, tuple[str, ...]]] = {
     "table5": (END, "Table 5. At the end", (*BASELINES, LLM_ONLINE, FROZEN, FINE_TUNE, POLICY_SET)),
 }
 """Key -> when, title, and the methods that the table wants; methods that are not the paper's follow in each."""
-HORIZON = 10_000
-"""Environment steps over which regret counts."""
-TAIL = 0.1
-"""Share of a training curve, from its end, whose mean is its final level."""
-REFERENCE_NOTE = "Text-only and other references in italics: measured once in this world, not ranked."
+MEASURED_NOTE = (
+    "The most probable item is shown, to the same test users for all methods; mean over seeds, 95 % interval."
+)
+REFERENCE_NOTE = (
+    "In italics, not ranked: reference policies without training, measured once in this world. "
+    "Most similar knows the text alone; greedy knows the simulated users, and takes the item they like best."
+)
 
 
 def paper_figures() -> dict[str, Any]:
@@ -47,7 +48,7 @@ def paper_table(key: str, worlds: Sequence[World]) -> Table:
         section, marks = _section(table, world, rows, moment, printed.get(world.label, {}))
         table.sections.append(section)
         differing |= marks
-    table.notes = [f"Mean over seeds with its 95 % interval. {REFERENCE_NOTE}", *sorted(differing)]
+    table.notes = [f"{MEASURED_NOTE} {REFERENCE_NOTE}", *sorted(differing)]
     return table
 
 
@@ -99,50 +100,6 @@ def comparison_table(worlds: Sequence[World]) -> Table:
     return table
 
 
-def regret_table(worlds: Sequence[World]) -> Table:
-    """What users lose while the policy learns, absolute and beside the best method that starts from nothing."""
-    columns = ["method", "seeds", "regret", "relative to the best from scratch", "final level"]
-    table = Table("regret", f"Regret over the first {HORIZON:,} environment steps", columns)
-    for world in worlds:
-        section = Section(world.label)
-        levels = {row.label: _final_level(row) for row in world.main_rows if not row.frozen}
-        known = {name: value for name, value in levels.items() if value is not None}
-        if known:
-            best = max(known, key=lambda name: known[name])
-            section.heading += f": below {number(known[best])}, the final level of {best}"
-            section.rows = list(_regret_rows(table, world, known[best], levels))
-        table.sections.append(section)
-    table.notes = [
-        "The area between training curve and best final level of any method, per step: the mean shortfall of R. "
-        "Nothing is lost where a curve lies above that level; before its first point a curve holds that point's value. "
-        "The final level is the mean of the last tenth of the training curve. Low is good. "
-        "The relative figure is over the seeds in common."
-    ]
-    return table
-
-
-def cost_table(worlds: Sequence[World]) -> Table:
-    """Wall time of the online runs as they were made, evaluation included."""
-    columns = ["method", "runs", "seconds of a run", "environment steps", "seconds per 1,000 steps"]
-    table = Table("cost", "Wall time", columns)
-    for world in worlds:
-        section = Section(world.label)
-        for row in world.rows:
-            longest = max(run.end for run in row.runs.values())
-            runs = [run for run in row.runs.values() if run.end == longest and run.run.done.get("seconds")]
-            if not (runs and longest):
-                continue
-            seconds = mean([float(each.run.done["seconds"]) for each in runs])
-            rate = mean([1000 * float(each.run.done["seconds"]) / longest for each in runs])
-            section.rows.append([*text_cells([row.label, len(runs)]), cell(seconds), Cell(f"{longest:,}"), cell(rate)])
-            table.records.append({"world": world.label, "method": row.label} | estimate_record(rate))
-        table.sections.append(section)
-    table.notes = [
-        "Of the longest runs of each method, as recorded; runs made side by side on one machine slow each other down."
-    ]
-    return table
-
-
 def printed_number(value: float) -> str:
     """A figure with as many digits as the paper gives."""
     return f"{value:.2f}" if abs(value) < 9.995 else f"{value:.1f}"
@@ -160,10 +117,10 @@ def _section(
     for row in shown:
         paper = dict(zip(FIGURES, printed.get(row.base, ()), strict=False)) if row.main else {}
         dagger = "" if row.label in level else " †"
-        if dagger:
-            usual = world.usual_steps.get(moment, 0)
+        usual = world.usual_steps.get(moment, 0)
+        if not row.frozen and row.steps(moment) != usual:
             steps = f"{row.steps(moment):,} environment steps, the others after {usual:,}"
-            notes.add(f"† {row.label} in {world.label}: after {steps}; not ranked.")
+            notes.add(f"{dagger} {row.label} in {world.label}: after {steps}{'; not ranked' * bool(dagger)}.".strip())
         cells = [Cell(row.label + dagger), Cell(str(found[row.label, "return"].n))]
         for figure in FIGURES:
             estimate, rank = found[row.label, figure], best[figure].get(row.label, 0)
@@ -207,44 +164,6 @@ def _comparison_records(
         if estimate is not None:
             known = {"world": world.label, "at": moment, "x": x.label, "y": y.label, "what": what}
             yield known | estimate_record(estimate)
-
-
-def _regret_rows(table: Table, world: World, level: float, levels: Mapping[str, float | None]) -> Iterator[list[Cell]]:
-    lost = {row.label: _regrets(row, level) for row in world.main_rows if not row.frozen}
-    scratch = [row.label for row in world.main_rows if row.base in BASELINES and lost.get(row.label)]
-    best = min(scratch, key=lambda label: np.mean(list(lost[label].values())), default=None)
-    order = ranks({label: -float(np.mean(list(each.values()))) for label, each in lost.items() if each})
-    for label, by_seed in lost.items():
-        if not by_seed:
-            continue
-        absolute = mean(list(by_seed.values()))
-        relative = ratio_of_means(by_seed, lost[best]) if best else None
-        final = levels[label]
-        cells = [cell(absolute, order.get(label, 0)), cell(relative), Cell("–" if final is None else number(final))]
-        yield [*text_cells([label, absolute.n]), *cells]
-        for what, estimate in (("regret", absolute), (f"relative to {best}", relative)):
-            if estimate is not None:
-                known = {"world": world.label, "method": label, "what": what, "level": level}
-                table.records.append(known | estimate_record(estimate))
-
-
-def _regrets(row: Row, level: float) -> dict[int, float]:
-    found = {}
-    for seed, run in row.runs.items():
-        curve = run.training
-        value = regret(curve["environment_steps"].to_list(), curve["return"].to_list(), level, HORIZON)
-        if value is not None:
-            found[seed] = value
-    return found
-
-
-def _final_level(row: Row) -> float | None:
-    """Mean over the longest runs of the last tenth of their training curves."""
-    longest = max(run.end for run in row.runs.values())
-    curves = [run.training for run in row.runs.values() if run.end == longest and len(run.training)]
-    tails = [curve.filter(curve["environment_steps"] > (1 - TAIL) * longest)["return"] for curve in curves]
-    means = [float(np.mean(tail.to_numpy())) for tail in tails if len(tail)]
-    return float(np.mean(means)) if means else None
 
 
 def _when(moment: Moment) -> str:

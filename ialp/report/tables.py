@@ -147,7 +147,7 @@ def text_cells(values: Iterable[object]) -> list[Cell]:
 
 
 def _markdown(each: Cell) -> str:
-    text = {BEST: f"**{each.text}**", SECOND: f"<u>{each.text}</u>"}.get(each.rank, each.text)
+    text = {BEST: f"**{each.text}**", SECOND: f"<ins>{each.text}</ins>"}.get(each.rank, each.text)
     return (text + (f" [{each.interval}]" if each.interval else "")).replace("|", r"\|")
 
 

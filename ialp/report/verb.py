@@ -6,7 +6,7 @@ from pathlib import Path
 from ialp.errors import UserError
 from ialp.experiment.files import write_atomically
 from ialp.experiment.runs import Parser
-from ialp.report import inventory, result_tables
+from ialp.report import cost_tables, inventory, result_tables
 from ialp.report.collect import CRASHED, DAMAGED, FOREIGN, HALF, RUNNING, Collection, collect
 from ialp.report.comparison import World, worlds_of
 from ialp.report.figures import draw, drawings
@@ -66,8 +66,8 @@ def _parts(collection: Collection, worlds: Sequence[World], data_root: str | Non
     ]
     missing, folders = inventory.coverage_table(worlds), inventory.folders_table(collection)
     results = [result_tables.paper_table(key, worlds) for key in result_tables.TABLES]
-    compared = [make(worlds) for make in (result_tables.comparison_table, result_tables.regret_table)]
-    further = [make(worlds) for make in (result_tables.exploration_table, result_tables.cost_table)]
+    compared = [make(worlds) for make in (result_tables.comparison_table, cost_tables.regret_table)]
+    further = [make(worlds) for make in (result_tables.exploration_table, cost_tables.cost_table)]
     return [
         ("Results", [*results, *compared]),
         ("Figures", pictures),

@@ -17,7 +17,7 @@ def test_markdown():
     lines = markdown(TABLE).splitlines()
     assert lines[0] == "**Title, 100 %**" and "*LFM*" in lines and lines[-1] == "A note."
     assert r"| a_b & c\|d | **3.00** [2.50, 3.50] |" in lines
-    assert "| ε-greedy | <u>2.00</u> |" in lines and "| *random* | *1.00* |" in lines
+    assert "| ε-greedy | <ins>2.00</ins> |" in lines and "| *random* | *1.00* |" in lines
 
 
 def test_latex_is_escaped_and_balanced():
