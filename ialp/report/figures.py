@@ -14,6 +14,7 @@ from ialp.report.cost_tables import seconds_of_learning
 from ialp.report.curves import FLATTENING, draw_references
 from ialp.report.methods import FINE_TUNE, FROZEN, LLM_ONLINE, OURS, POLICY_SET
 from ialp.report.statistics import Values, band
+from ialp.report.tables import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +40,9 @@ OTHERS = [
 NUMBERS = {"LFM": (6, 8, 11), "Industry": (7, 9, 10)}
 """Of the paper's figures: learning curves, beside LLMOnline, exploration strategies."""
 MARKERS = 9
+HEADROOM = 1.04
+LEGEND_WIDTH = 30
+"""Letters of a method's name with which four of them stand side by side."""
 TRAINING = "Mean of the latest 20 training episodes, over seeds, with its 95 % interval."
 TESTED = (
     "The most probable item, shown to the test users after every epoch: mean over seeds with its 95 % interval. Thin "
@@ -87,7 +91,7 @@ def drawings(worlds: Sequence[World]) -> Iterator[Drawing]:
             tested = [*rows, *(row for row in world.main_rows if row.frozen)]
             key = f"figure{curves}b" if curves else "figure"
             yield Drawing(f"{key}_tested_{stem}", title, TESTED, tested, end, references=_without_greedy(world))
-        beside = [row for row in rows if row.base in (LLM_ONLINE, *OURS)]
+        beside = [row for row in rows if row.base in (LLM_ONLINE, *OURS) and row.main]
         if any(row.base == LLM_ONLINE for row in beside):
             title = _title(online, f"LLMOnline beside A-iALP, {world.label}")
             yield Drawing(f"figure{online or ''}_llmonline_{stem}", title, TIMED, beside, end, timed=True)
@@ -148,7 +152,8 @@ def curves_of(row: Row, column: str, tested: bool = False) -> tuple[Values, Valu
 def _draw_side_by_side(figure: Figure, drawing: Drawing) -> None:
     """Return and length, and what the methods cost where that is asked for."""
     tested = drawing.references is not None
-    panels = figure.subplots(1, 3 if drawing.timed else 2)
+    widths = [1, 1, 0.6] if drawing.timed else [1, 1]
+    panels = figure.subplots(1, len(widths), width_ratios=widths)
     for axes, column in zip(panels, PANELS, strict=False):
         _draw_rows(axes, drawing.rows, column, tested=tested)
         _finish(axes, PANELS[column], drawing.end)
@@ -165,7 +170,7 @@ def _draw_costs(axes: Axes, rows: Sequence[Row]) -> None:
         seconds = list(seconds_of_learning(row).values())
         average = float(np.mean(seconds)) if seconds else 0.0
         axes.barh(place, average, color=style["color"], height=0.6)
-        axes.text(average, place, f"  {average:.3g} s" if seconds else "  not recorded", va="center", fontsize=9)
+        axes.text(average, place, f"  {number(average)} s" if seconds else "  not recorded", va="center", fontsize=9)
     axes.set(xlabel="seconds per 1,000 steps", yticks=range(len(rows)))
     axes.set_yticklabels([row.label.replace(" ", "\n", 1) for row in rows], fontsize=9)
     axes.set_xmargin(0.3)
@@ -201,20 +206,20 @@ def _draw_rows(axes: Axes, rows: Sequence[Row], column: str, by_method: bool = F
 def _draw_explorations(figure: Figure, drawing: Drawing) -> None:
     """One column per exploration, return above and length below, on common scales."""
     panels = figure.subplots(2, len(drawing.explorations), sharex=True, sharey="row", squeeze=False)
-    for number, name in enumerate(drawing.explorations):
+    for place, name in enumerate(drawing.explorations):
         rows = [row for row in drawing.rows if row.method.exploration == name]
-        for axes, column in zip(panels[:, number], PANELS, strict=True):
+        for axes, column in zip(panels[:, place], PANELS, strict=True):
             _draw_rows(axes, rows, column, by_method=True)
-            _finish(axes, PANELS[column] if number == 0 else "", drawing.end, xlabel=column == "length")
+            _finish(axes, PANELS[column] if place == 0 else "", drawing.end, xlabel=column == "length")
         seeds = ", ".join(f"{row.base} {len(curves_of(row, 'return')[1])}" for row in rows)
-        top = panels[0, number]
+        top = panels[0, place]
         top.set_title(f"{name}\n", fontsize=11)
         top.text(0.5, 1.02, f"seeds: {seeds}", transform=top.transAxes, ha="center", fontsize=8, color="#555555")
 
 
 def _finish(axes: Axes, title: str, end: int, xlabel: bool = True) -> None:
     axes.set(xlabel="environment steps" if xlabel else "", ylabel=title)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, max(axes.get_ylim()[1], HEADROOM * axes.dataLim.ymax))  # panels that share a scale grow together
     axes.set_xlim(0, end or None)
     axes.xaxis.set_major_formatter(lambda value, _: "0" if not value else f"{value / 1000:g}k")
     axes.grid(axis="y", **GRID)
@@ -229,10 +234,10 @@ def _add_legend(figure: Figure) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if entries:
-        columns = min(len(entries), 3)
+        columns = min(len(entries), 4 if max(map(len, entries)) <= LEGEND_WIDTH else 3)
         figure.legend(
             list(entries.values()), list(entries), loc="outside lower center", ncols=columns, frameon=False,
-            handlelength=4,
+            handlelength=3.5, fontsize=9,
         )  # fmt: skip
 
 

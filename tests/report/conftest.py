@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ialp.report.collect import collect
+from ialp.report.comparison import worlds_of
+
+SET, FROZEN = "ialp.schemes.PolicySet", "ialp.schemes.Frozen"
+
 REFERENCES = {
     "random": {"return": 2.1, "length": 5.25, "average_reward": 0.4},
     "popularity": {"return": 13.4, "length": 7.1, "average_reward": 1.887},
@@ -127,3 +132,30 @@ def _online(
 def write_online() -> Callable[..., Path]:
     """Write one online run, and its world's reward run beside it; returns its folder."""
     return _online
+
+
+@pytest.fixture
+def runs(tmp_path, write_online):
+    """Two seeds each of A2C, the policy set and the frozen policy on LFM."""
+    for seed in (0, 1):
+        write_online(tmp_path, "scratch", seed, returns=(2 + seed, 3, 10 + 2 * seed))
+        write_online(tmp_path, "set", seed, scheme=SET, returns=(5, 6 + seed, 20 + seed))
+        write_online(tmp_path, "start", seed, scheme=FROZEN, algorithm=None, exploration=None, returns=(5 + seed,))
+    return tmp_path
+
+
+def worlds(runs):
+    """What a folder of runs holds, world by world."""
+    return worlds_of(collect([runs]))
+
+
+def rows(table, heading):
+    """First word -> the texts of the row's other cells."""
+    (section,) = [section for section in table.sections if section.heading.startswith(heading)]
+    return {row[0].text: [cell.text for cell in row[1:]] for row in [*section.rows, *section.apart]}
+
+
+def marks(table, heading, column):
+    """First word -> rank of the cell in a column."""
+    (section,) = [section for section in table.sections if section.heading == heading]
+    return {row[0].text: row[column].rank for row in section.rows}

@@ -109,3 +109,10 @@ def test_the_frozen_policy_of_an_adapted_run_is_one_of_its_own(tmp_path, write_o
     assert found["frozen iALP"].figures["return"].to_list() == [2.5]
     assert found["frozen iALP"].end == 0 and not len(found["frozen iALP"].training)
     assert found["A-iALP PolicySet"].figures["return"].to_list() == [2.0, 3.0, 4.0]
+
+
+def test_a_run_by_environment_steps_says_how_far_it_came(tmp_path, write_online):
+    write_online(tmp_path, "a", 0)
+    write_online(tmp_path, "pg", 0, algorithm="ialp.rl.Reinforce", max_environment_steps=50_000, done=False)
+    (half,) = collect([tmp_path]).of_state("half-finished")
+    assert half.said.startswith("after 2,000 of 50,000 environment steps;")

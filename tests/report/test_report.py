@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 import pytest
 
 from ialp.cli import main
-from ialp.report.figures import OTHERS, STYLES, curves_of, drawings
 from ialp.report.verb import report
 
 SCHEMES = {"scratch": "Scratch", "finetune": "FineTune", "set": "PolicySet", "llm": "LLMOnline"}
@@ -54,7 +53,7 @@ def test_every_table_in_three_forms_and_every_figure_in_two(written):
     for key in ("table2", "table3", "table4", "table4b", "table5", "comparisons", "regret", "missing", "folders"):
         assert {f"{key}.md", f"{key}.tex", f"{key}.csv"} <= names
     figures = {path.name for path in (written / "figures").iterdir()}
-    keys = ("figure6_lfm", "figure8_llmonline_lfm", "figure11_exploration_lfm")
+    keys = ("figure6_lfm", "figure6b_tested_lfm", "figure8_llmonline_lfm", "figure11_exploration_lfm")
     assert figures == {f"{key}.{suffix}" for key in keys for suffix in ("png", "svg")}
 
 
@@ -65,7 +64,7 @@ def test_the_page_is_whole_and_needs_no_network(written):
     assert not re.findall(r"url\((?!#)", text)
     assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
     assert len(page.ids) == len(set(page.ids)), "an id twice: two pictures would share a clip path"
-    assert page.tags.count("svg") == 3
+    assert page.tags.count("svg") == 4
 
 
 def test_the_page_escapes_what_a_user_has_named(written):
@@ -87,25 +86,6 @@ def test_the_same_runs_give_the_same_files(tmp_path, write_online):
     for path in sorted((tmp_path / "one").rglob("*.*")):
         if path.suffix in (".svg", ".csv", ".html", ".md", ".tex"):
             assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
-
-
-def test_curves_are_the_training_curves_by_seed(tmp_path, write_online):
-    from ialp.report.collect import collect
-    from ialp.report.comparison import worlds_of
-
-    write_online(tmp_path, "scratch", 0, returns=(2, 3, 5))
-    write_online(tmp_path, "scratch", 1, returns=(2, 4, 8))
-    write_online(tmp_path, "scratch", 2, returns=(2, 9))  # shorter: it would bend the mean where it ends
-    (world,) = worlds_of(collect([tmp_path]))
-    steps, curves = curves_of(world.rows[0], "return")
-    assert steps.tolist() == [1000, 2000] and curves.tolist() == [[3, 5], [4, 8]]
-    assert [drawing.key for drawing in drawings([world])] == ["figure6_lfm"]
-
-
-def test_styles_differ_in_more_than_colour():
-    looks = [(str(style["linestyle"]), style["marker"]) for style in [*STYLES.values(), *OTHERS[:4]]]
-    assert len(set(looks)) == len(looks)
-    assert len({style["color"] for style in STYLES.values()}) == len(STYLES)
 
 
 @pytest.mark.parametrize(

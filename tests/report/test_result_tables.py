@@ -2,45 +2,17 @@
 
 import pytest
 
-from ialp.report.collect import collect
-from ialp.report.comparison import END, worlds_of
+from ialp.report.comparison import END
 from ialp.report.inventory import coverage_table
 from ialp.report.result_tables import (
     comparison_table,
-    cost_table,
     exploration_table,
     paper_figures,
     paper_table,
-    regret_table,
 )
 from ialp.report.tables import BEST, SECOND
 
-SET, FROZEN = "ialp.schemes.PolicySet", "ialp.schemes.Frozen"
-
-
-def worlds(runs):
-    return worlds_of(collect([runs]))
-
-
-def rows(table, heading):
-    """First word -> the texts of the row's other cells."""
-    (section,) = [section for section in table.sections if section.heading.startswith(heading)]
-    return {row[0].text: [cell.text for cell in row[1:]] for row in [*section.rows, *section.apart]}
-
-
-def marks(table, heading, column):
-    (section,) = [section for section in table.sections if section.heading == heading]
-    return {row[0].text: row[column].rank for row in section.rows}
-
-
-@pytest.fixture
-def runs(tmp_path, write_online):
-    """Two seeds each of A2C, the policy set and the frozen policy on LFM."""
-    for seed in (0, 1):
-        write_online(tmp_path, "scratch", seed, returns=(2 + seed, 3, 10 + 2 * seed))
-        write_online(tmp_path, "set", seed, scheme=SET, returns=(5, 6 + seed, 20 + seed))
-        write_online(tmp_path, "start", seed, scheme=FROZEN, algorithm=None, exploration=None, returns=(5 + seed,))
-    return tmp_path
+from .conftest import marks, rows, worlds
 
 
 def test_each_table_is_of_its_moment_with_the_papers_figure_beside_it(runs):
@@ -89,6 +61,18 @@ def test_a_method_that_took_other_steps_is_marked_and_not_ranked(runs, write_onl
     assert table.notes[-1] == "† mine in LFM: after 60,000 environment steps, the others after 2,000; not ranked."
 
 
+def test_epochs_of_whole_episodes_are_compared_by_environment_steps(runs, write_online):
+    pg = {"algorithm": "ialp.rl.Reinforce", "max_environment_steps": 2000}
+    for seed in (0, 1):
+        # Epochs of 350 and 360 steps: the third is nearest to the others' first, the sixth ends the run.
+        write_online(runs, "pg", seed, returns=(1, 2, 3, 4 + seed, 5, 6, 8 + seed), steps=350 + 10 * seed, **pg)
+    (world,) = worlds(runs)
+    assert rows(paper_table("table4", [world]), "LFM")["PG"][:2] == ["2", "4.50"]
+    end = paper_table("table5", [world])
+    assert rows(end, "LFM")["PG"][:2] == ["2", "8.50"]
+    assert end.notes[-1] == "PG in LFM: after 2,130 environment steps, the others after 2,000."
+
+
 def test_variants_and_methods_of_ones_own_have_rows(runs, write_online):
     write_online(runs, "scratch", 7, lr=0.003)
     write_online(runs, "other_name", 0, lr=0.01)
@@ -114,25 +98,6 @@ def test_comparisons_by_hand(runs):
     assert rows(table, "LFM, at the end")["A-iALP PolicySet against A2C"] == ["2", "+9.50", "1.86", "1.00"]
     losing = [each for each in table.records if (each["x"], each["y"]) == ("A2C", "A-iALP PolicySet")]
     assert [each["value"] for each in losing if each["at"] == END] == pytest.approx([-9.5, 11 / 20.5, 0.0])
-
-
-def test_regret_by_hand(tmp_path, write_online):
-    flat, line = [2.0, *[5.0] * 20], [0.0, *[min(i, 10) for i in range(1, 21)]]
-    write_online(tmp_path, "scratch", 0, returns=flat)
-    write_online(tmp_path, "set", 0, scheme=SET, returns=line)
-    table = regret_table(worlds(tmp_path))
-    assert table.sections[0].heading == "LFM: below 10.00, the final level of A-iALP PolicySet"
-    # A2C is at 5 throughout: 5 below. The set is at 1 for the first 1,000 steps, then rises to 10 at 10,000:
-    # 9 over the first tenth, a mean of 4.5 over the other nine.
-    assert rows(table, "LFM") == {
-        "A2C": ["1", "5.00", "1.00", "5.00"],
-        "A-iALP PolicySet": ["1", "4.95", "0.99", "10.00"],
-    }
-    assert marks(table, table.sections[0].heading, 2) == {"A2C": SECOND, "A-iALP PolicySet": BEST}
-
-
-def test_wall_time_of_the_longest_runs(runs):
-    assert rows(cost_table(worlds(runs)), "LFM")["A2C"] == ["2", "10.00", "2,000", "5.00"]
 
 
 def test_what_is_missing_is_listed(runs):

@@ -1,0 +1,34 @@
+"""The paper's figures: whose curves they show, and that they can be told apart."""
+
+from matplotlib.figure import Figure
+
+from ialp.report.figures import OTHERS, STYLES, _draw_explorations, curves_of, drawings
+
+from .conftest import worlds
+
+
+def test_curves_are_the_training_curves_by_seed(tmp_path, write_online):
+    write_online(tmp_path, "scratch", 0, returns=(2, 3, 5))
+    write_online(tmp_path, "scratch", 1, returns=(2, 4, 8))
+    write_online(tmp_path, "scratch", 2, returns=(2, 9))  # shorter: it would bend the mean where it ends
+    (world,) = worlds(tmp_path)
+    steps, curves = curves_of(world.rows[0], "return")
+    assert steps.tolist() == [1000, 2000] and curves.tolist() == [[3, 5], [4, 8]]
+    steps, curves = curves_of(world.rows[0], "return", tested=True)
+    assert steps.tolist() == [0, 1000, 2000] and curves.tolist() == [[2, 3, 5], [2, 4, 8]]
+    assert [drawing.key for drawing in drawings([world])] == ["figure6_lfm", "figure6b_tested_lfm"]
+
+
+def test_nothing_is_cut_off_where_panels_share_a_scale(tmp_path, write_online):
+    write_online(tmp_path, "scratch", 0, returns=(2, 30, 90))
+    write_online(tmp_path, "eps", 0, returns=(2, 3, 5), exploration="ialp.rl.EpsilonGreedy")
+    (world,) = worlds(tmp_path)
+    figure = Figure()
+    _draw_explorations(figure, list(drawings([world]))[-1])
+    assert {axes.get_ylim()[1] > 90 for axes in figure.axes[:2]} == {True}
+
+
+def test_styles_differ_in_more_than_colour():
+    looks = [(str(style["linestyle"]), style["marker"]) for style in [*STYLES.values(), *OTHERS[:4]]]
+    assert len(set(looks)) == len(looks)
+    assert len({style["color"] for style in STYLES.values()}) == len(STYLES)
