@@ -17,6 +17,7 @@ TRAINER_VERBS = {
     "predict": "predict with a run's checkpoint",
 }
 OTHER_VERBS = {
+    "grid": "run configs over seeds and settings, several at once, and go on where it stopped",
     "data": "prepare or check a log: ialp data prepare READER, ialp data check PATH",
     "evaluate": "play a finished policy in any world, episode by episode",
     "oracle": "show, exchange or prune the judgements that are kept",
@@ -68,6 +69,10 @@ def run(arguments: list[str]) -> int:
         from ialp.experiment.training import run_trainer_verb
 
         return run_trainer_verb(verb, rest)
+    if verb == "grid":
+        from ialp.experiment.grid import run_grid_verb
+
+        return run_grid_verb(rest)
     if verb == "runs":
         from ialp.experiment.runs import run_runs_verb
 

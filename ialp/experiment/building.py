@@ -36,11 +36,8 @@ def build_missing(stage: Stage, missing: str) -> None:
         UserError: Something is missing and `missing` is "fail".
         StageFailed: A stage's process ended with an error.
     """
+    check_missing(stage, missing)
     stages = stage.lineage()
-    absent = [each for each in stages[:-1] if not each.finished]
-    if absent and missing == "fail":
-        names = ", ".join(each.name for each in absent)
-        raise UserError(f"missing stages: {names}; without --missing fail they are built first")
     for number, each in enumerate(stages, 1):
         said = f"stage {number} of {len(stages)}: {each.name}"
         if each.finished:
@@ -49,6 +46,18 @@ def build_missing(stage: Stage, missing: str) -> None:
         announce(f"{said} -> {each.folder}")
         if each is not stage:
             build(each) if rank() == 0 else wait_for(each)
+
+
+def check_missing(stage: Stage, missing: str) -> None:
+    """Refuse a run that needs what is not there, if `missing` is "fail".
+
+    Raises:
+        UserError: Something is missing and may not be built.
+    """
+    absent = [each for each in stage.lineage()[:-1] if not each.finished]
+    if absent and missing == "fail":
+        names = ", ".join(each.name for each in absent)
+        raise UserError(f"missing stages: {names}; without --missing fail they are built first")
 
 
 def announce(line: str) -> None:

@@ -1,10 +1,13 @@
 """Plans a run for verbs other than `fit`."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from ialp.experiment.stages import Stage
+from ialp.experiment.messages import data_line, held_back
+from ialp.experiment.stages import Stage, plan
 from ialp.experiment.training import IALPCLI, command_line
 
 
@@ -33,3 +36,36 @@ class Planner(IALPCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Nothing."""
+
+
+class ManyPlanner(Planner):
+    """Works out many runs of `ialp fit`; what they share is parsed once."""
+
+    @classmethod
+    def make(cls) -> "ManyPlanner":
+        """A planner, before its first run."""
+        planner = command_line(cls, "fit", [])
+        assert isinstance(planner, cls)
+        return planner
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Nothing yet; each data is named once."""
+        self.verb, self._parsed, self._named = "fit", {}, set[str]()
+        self.config = Namespace(subcommand="fit", fit=Namespace())
+
+    def plan(self, arguments: Sequence[str], seed: int | None) -> Stage:
+        """The run with these arguments.
+
+        Args:
+            arguments: Of `ialp fit`.
+            seed: Its seed; None, or a config with `fixed_seed`: the config's own.
+
+        Raises:
+            UserError: What the user can mend.
+        """
+        with held_back():
+            stage = plan(self._plain, self._keys(), list(arguments), seed=seed)
+            if (line := data_line(stage)) not in self._named:
+                self._named.add(line)
+                print(line, flush=True)
+        return stage
