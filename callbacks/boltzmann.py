@@ -16,17 +16,17 @@ class Boltzmann(Exploration):
     Args:
         start: T at the first step.
         end: T after `steps` environment steps, and from then on.
-        steps: Environment steps that the cooling takes.
+        steps: Environment steps that the cooling takes; 0 keeps T at `end`.
     """
 
     def __init__(self, start: float = 2.0, end: float = 0.5, steps: int = 25_000) -> None:
         super().__init__()
         self.start, self.end, self.steps = start, end, steps
-        self.temperature = start
+        self.anneal(0)
 
     def anneal(self, environment_steps: int) -> None:
         """Moves T along the line from start to end. Called before every update and after a resume."""
-        share = min(1.0, environment_steps / self.steps)
+        share = min(1.0, environment_steps / self.steps) if self.steps else 1.0
         self.temperature = self.start + share * (self.end - self.start)
 
     def select(self, probabilities: Tensor, mask: Tensor, uniforms: Tensor) -> Tensor:

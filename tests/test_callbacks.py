@@ -1,9 +1,12 @@
+import math
+
 import torch
 
 from callbacks.boltzmann import Boltzmann
 from callbacks.loyal import Loyal
+from callbacks.ucb import UpperConfidence
 from ialp.oracle import PromptTemplate, Questions
-from ialp.rl.exploration import Categorical
+from ialp.rl.exploration import Categorical, Greedy
 
 
 def shown(count: int = 200) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -31,10 +34,37 @@ def test_it_cools_linearly_and_stays_there() -> None:
         boltzmann.anneal(steps)
         temperatures.append(boltzmann.temperature)
     assert temperatures == [2.0, 1.25, 0.5, 0.5]
+    assert Boltzmann(start=2.0, end=0.5, steps=0).temperature == 0.5
 
 
 def test_a_masked_item_is_never_drawn() -> None:
     assert (Boltzmann(start=50.0).select(*shown()) != 0).all()
+
+
+def test_without_weight_upper_confidence_is_greedy() -> None:
+    strategy = UpperConfidence(weight=0.0)
+    for _ in range(2):  # counted or not
+        assert torch.equal(strategy.select(*shown()), Greedy().select(*shown()))
+
+
+def test_upper_confidence_adds_the_bonus_to_the_log_probability() -> None:
+    policy, mask, uniforms = torch.tensor([[0.0, 0.6, 0.4]]), torch.tensor([[False, True, True]]), torch.zeros(1, 2)
+    strategy = UpperConfidence(weight=2.0)
+    picked = [int(strategy.select(policy, mask, uniforms)) for _ in range(3)]
+    counts, expected = [0, 0, 0], []
+    for t in range(1, 4):
+        scores = [math.log(policy[0, a]) + 2 * math.sqrt(math.log(t) / (1 + counts[a])) for a in (1, 2)]
+        expected.append(1 + scores.index(max(scores)))
+        counts[expected[-1]] += 1
+    assert picked == expected == [1, 2, 1]
+    assert strategy.shown.tolist() == [0, 2, 1]
+
+
+def test_upper_confidence_tries_every_allowed_item_and_never_a_masked_one() -> None:
+    strategy = UpperConfidence(weight=50.0)
+    for _ in range(20):
+        strategy.select(*shown(1))
+    assert strategy.shown[0] == 0 and (strategy.shown[1:] > 0).all() and strategy.shown.sum() == 20
 
 
 def loyal_answers(history: list[str], candidates: list[str], **arguments: float) -> list[float]:

@@ -7,6 +7,8 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from ialp.errors import UserError
+
 
 def sample_index(weights: Tensor, uniform: Tensor) -> Tensor:
     """One column per row with probability proportional to its weight, by the inverse of the distribution function.
@@ -86,6 +88,8 @@ class Categorical(Exploration):
 
     def __init__(self, temperature: float = 1.0) -> None:
         super().__init__()
+        if temperature <= 0:
+            raise UserError(f"Categorical takes a temperature above 0, not {temperature}: for the argmax take Greedy")
         self.temperature = temperature
         self.samples_policy = temperature == 1.0
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from ialp.errors import UserError
 from ialp.rl import Categorical, EpsilonGreedy, Greedy
 from ialp.rl.exploration import sample_index
 
@@ -38,6 +39,12 @@ def test_a_very_cold_categorical_is_greedy_and_not_empty(policy):
     probabilities, mask, uniforms = policy
     cold = Categorical(1e-4).select(probabilities * 1e-3, mask, uniforms)
     assert torch.equal(cold, Greedy().select(probabilities, mask, uniforms))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0])
+def test_a_temperature_that_is_none_is_refused(temperature):
+    with pytest.raises(UserError, match="take Greedy"):
+        Categorical(temperature)
 
 
 def test_epsilon_greedy_explores_as_often_as_it_says_and_anneals():
