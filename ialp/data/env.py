@@ -59,7 +59,7 @@ class OnlineRollout(Rollout):
         chance = uniforms(self.seed, env.user, env.episode, length, 2)
         allowed = scheme.allowed(env.items, length)
         action = self.module.exploration.select(
-            scheme.behaviour(probabilities, allowed, env.items, length), allowed, chance
+            scheme.behaviour(probabilities, allowed, env.items, length, env.user), allowed, chance
         )
         feedback = env.step(action)
         reward = feedback.reward * self.reward_scale
@@ -71,6 +71,7 @@ class OnlineRollout(Rollout):
         self.running += reward
         lengths = (self.env.length - 1)[done].float()
         self.finished.extend(zip(self.running[done].tolist(), lengths.tolist(), strict=True))
+        self.module.scheme.hear(self.env.user[done], self.running[done])
         self.running[done] = 0.0
         self.env.reset(done)
 

@@ -63,7 +63,7 @@ class EpisodeRollout(IterableDataset):
             allowed = scheme.allowed(items, length)
             chance = uniforms(self.seed, env.user[active], env.episode[active], length, 2)
             probabilities = policy.probabilities(items, length, active, allowed)
-            probabilities = scheme.behaviour(probabilities, allowed, items, length)
+            probabilities = scheme.behaviour(probabilities, allowed, items, length, env.user[active])
             actions = torch.zeros_like(env.length)  # 0, the padding id: no action
             actions[active] = self.module.exploration.select(probabilities, allowed, chance)
             feedback = env.step(actions)
@@ -90,6 +90,7 @@ class EpisodeRollout(IterableDataset):
         total = self.module.trainer.strategy.reduce(steps.sum(), reduce_op="sum")
         self.module.environment_steps += int(total)
         self.finished.extend(zip(rewards.sum(1).tolist(), steps.tolist(), strict=True))
+        self.module.scheme.hear(self.env.user, rewards.sum(1))
 
 
 class EpisodeDataModule(EnvDataModule):

@@ -3,6 +3,7 @@
 from ialp.rl.algorithms import A2C, DQN, Algorithm, Reinforce
 from ialp.rl.candidates import CandidateSampler, FromPolicy, TopK, WithNeighbours
 from ialp.rl.exploration import Categorical, EpsilonGreedy, Exploration, Greedy
+from ialp.rl.gate import GatedAlpha
 from ialp.rl.replay import ReplayBuffer
 from ialp.rl.schedules import AlphaSchedule, ConstantAlpha, ExponentialAlpha, LinearAlpha
 
@@ -18,6 +19,7 @@ __all__ = [
     "Exploration",
     "ExponentialAlpha",
     "FromPolicy",
+    "GatedAlpha",
     "Greedy",
     "LinearAlpha",
     "Reinforce",

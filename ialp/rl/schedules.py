@@ -3,13 +3,32 @@
 import math
 from abc import ABC, abstractmethod
 
+from torch import Tensor
+
 
 class AlphaSchedule(ABC):
-    """The share of the learnable policy in the mixture. Subclass it for a schedule of one's own."""
+    """The share of the learnable policy in the mixture. Subclass it for a schedule of one's own.
+
+    Attributes:
+        serves_alone: whether some users meet one policy of the set alone while learning; `alone` then says who.
+    """
+
+    serves_alone = False
 
     @abstractmethod
     def __call__(self, environment_steps: int) -> float:
         """α in [0, 1] after that many environment steps."""
+
+    def alone(self, user: Tensor) -> Tensor:
+        """(B,) who serves these users (B,) alone while learning: 0 is θ, 1 is φ, all else nobody: the mixture does."""
+        raise NotImplementedError(f"{type(self).__name__} has serves_alone, and no method `alone`")
+
+    def hear(self, user: Tensor, returns: Tensor) -> None:  # noqa: B027 - most do not listen
+        """Called with the returns (E,) of episodes that users (E,) have just finished."""
+
+    def figures(self) -> dict[str, float]:
+        """What is worth logging beside α."""
+        return {}
 
 
 class LinearAlpha(AlphaSchedule):

@@ -49,7 +49,7 @@ class Scheme(nn.Module, ABC):
             rank: of this process.
         """
 
-    def behaviour(self, probabilities: Tensor, allowed: Tensor, items: Tensor, length: Tensor) -> Tensor:
+    def behaviour(self, probabilities: Tensor, allowed: Tensor, items: Tensor, length: Tensor, user: Tensor) -> Tensor:
         """(B, I) what exploration draws from while learning: π̂ itself, unless someone else has the last word.
 
         Args:
@@ -57,8 +57,12 @@ class Scheme(nn.Module, ABC):
             allowed: (B, I) the mask.
             items: (B, T) histories, right-padded.
             length: (B,) items of each.
+            user: (B,) numbers of the users.
         """
         return probabilities
+
+    def hear(self, user: Tensor, returns: Tensor) -> None:
+        """Called with the returns (E,) of episodes that users (E,) have just finished while learning."""
 
     def results(self) -> dict[str, Any]:
         """What done.json says of the scheme."""

@@ -73,7 +73,7 @@ class LLMOnline(Scheme):
         if self.item_init == "tfidf":
             self.learner.start_from_text(text_embeddings(log.catalogue, self.learner.config["dim"], seed=seed))
 
-    def behaviour(self, probabilities: Tensor, allowed: Tensor, items: Tensor, length: Tensor) -> Tensor:
+    def behaviour(self, probabilities: Tensor, allowed: Tensor, items: Tensor, length: Tensor, user: Tensor) -> Tensor:
         """(B, I) all on the judge's pick, or on a random candidate where it picks none.
 
         Raises:

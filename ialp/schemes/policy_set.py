@@ -31,6 +31,7 @@ class PolicySet(Scheme):
     ) -> None:
         super().__init__()
         self.schedule = alpha or LinearAlpha()
+        self.samples_policy = not self.schedule.serves_alone
         self.learner_start = learner_start
         self.register_buffer("alpha", torch.tensor(self.schedule(0)))
 
@@ -48,7 +49,24 @@ class PolicySet(Scheme):
     def advance(self, environment_steps: int) -> dict[str, float]:
         """Moves α along its schedule."""
         self.alpha.fill_(self.schedule(environment_steps))
-        return {"alpha": float(self.alpha)}
+        return {"alpha": float(self.alpha), **self.schedule.figures()}
+
+    @torch.no_grad()
+    def behaviour(self, probabilities: Tensor, allowed: Tensor, items: Tensor, length: Tensor, user: Tensor) -> Tensor:
+        """(B, I) π̂, or π_θ and π_φ themselves for the users that the schedule has them serve alone."""
+        if not self.schedule.serves_alone:
+            return probabilities
+        alone, probabilities = self.schedule.alone(user), probabilities.clone()
+        for number, policy in enumerate((self.frozen, self.learner)):
+            rows = (alone == number).nonzero().squeeze(1)
+            if len(rows):
+                logits = policy.logits(policy.state(items[rows], length[rows]))
+                probabilities[rows] = masked_log_softmax(logits, allowed[rows]).exp()
+        return probabilities
+
+    def hear(self, user: Tensor, returns: Tensor) -> None:
+        """Lets the schedule know how users fare."""
+        self.schedule.hear(user, returns)
 
     def mixture(self) -> dict[str, tuple[float, ActorCritic]]:
         """θ with 1 − α, φ with α."""

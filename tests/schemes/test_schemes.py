@@ -5,7 +5,7 @@ import torch
 
 from ialp.errors import UserError
 from ialp.nets import ActorCritic
-from ialp.rl import A2C, ConstantAlpha, LinearAlpha
+from ialp.rl import A2C, ConstantAlpha, GatedAlpha, LinearAlpha
 from ialp.schemes import FineTune, Frozen, PolicySet, Scratch, load_policy, save_scheme
 from ialp.types import Transition
 
@@ -121,3 +121,25 @@ def test_a_policy_of_another_catalogue_is_refused(tmp_path):
         load_policy(tmp_path, "xyz")
     with pytest.raises(UserError, match=r"policy/config\.json is missing"):
         load_policy(tmp_path / "nowhere")
+
+
+def test_a_gate_lets_theta_and_phi_serve_their_users_alone():
+    gated = built(PolicySet(GatedAlpha(one_in=3, start=0.4)))
+    user, mixture = torch.tensor([0, 7, 5]), gated.probabilities(ITEMS, LENGTH)
+    acting = gated.behaviour(mixture, gated.allowed(ITEMS, LENGTH), ITEMS, LENGTH, user)
+    for row, alpha in enumerate((0.0, 1.0, 0.4)):
+        alone = built(PolicySet(ConstantAlpha(alpha))).probabilities(ITEMS, LENGTH)
+        assert torch.allclose(acting[row], alone[row], atol=1e-6)
+    assert torch.equal(mixture, gated.probabilities(ITEMS, LENGTH))  # what is measured is the mixture, for all
+    assert built(PolicySet(LinearAlpha())).behaviour(mixture, mixture > 0, ITEMS, LENGTH, user) is mixture
+
+
+def test_a_gate_moves_with_what_the_scheme_hears_and_is_kept_with_its_weights():
+    gated, again = built(PolicySet(GatedAlpha(rise=100))), built(PolicySet(GatedAlpha(rise=100)))
+    gated.hear(torch.arange(2).repeat(20), torch.tensor([1.0, 2.0]).repeat(20))
+    logs = gated.advance(30)
+    expected = {"alpha": 0.4, "gate_frozen_return": 1.0, "gate_learner_return": 2.0, "gate_p": 0.0}
+    assert logs == pytest.approx(expected) and float(gated.alpha) == pytest.approx(0.4)
+    again.load_state_dict(gated.state_dict())
+    assert again.advance(60) == gated.advance(60) != logs
+    assert not any("schedule" in name for name in built(PolicySet()).state_dict())

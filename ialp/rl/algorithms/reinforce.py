@@ -48,7 +48,7 @@ class Reinforce(Algorithm):
         if not scheme.samples_policy:
             return (
                 f"model.init_args.algorithm: Reinforce learns from its policy's own actions, and in "
-                f"model.init_args.scheme {type(scheme).__name__} a judge acts: take A2C or DQN"
+                f"model.init_args.scheme {type(scheme).__name__} a judge acts, or one policy of a set alone: take A2C"
             )
         if not exploration.samples_policy:
             return (
