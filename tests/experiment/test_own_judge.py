@@ -1,4 +1,4 @@
-"""A judge of one's own, from its file through all stages: `callbacks/loyal.py`, and the one of docs/extending.md."""
+"""A judge of one's own, from its file through all stages: `callbacks/loyal.py`, and that of docs/extending/judge.md."""
 
 import json
 import os
@@ -146,18 +146,17 @@ def test_all_stages_with_a_judge_of_ones_own(fit: Fit, capfd: pytest.CaptureFixt
     assert done("judge")["results"]["after"]["judge"] == "Loyal"
 
 
-def documented(name: str) -> str:
-    """The first Python block of a section of docs/extending.md."""
-    page = (ROOT / "docs" / "extending.md").read_text()
-    section = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
-    return re.findall(r"^```python\n(.*?)^```", section, re.DOTALL | re.MULTILINE)[0]
+def documented() -> str:
+    """The Python block of docs/extending/judge.md."""
+    page = (ROOT / "docs" / "extending" / "judge.md").read_text()
+    return re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[0]
 
 
 @pytest.mark.slow
 def test_the_judge_of_the_page_runs_as_it_stands(tmp_path: Path) -> None:
     write_configs(tmp_path)
     for folder, name, text in (
-        ("callbacks", "wishlist.py", documented("A judge")),
+        ("callbacks", "wishlist.py", documented()),
         ("data", "words.txt", "Night\nred"),
     ):
         (tmp_path / folder).mkdir()
