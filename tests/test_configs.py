@@ -175,7 +175,7 @@ def test_an_overlay_keeps_what_the_main_job_is_when_it_only_logs(plan: Plan) -> 
     assert plan(*main_job).fingerprint == plan(*main_job, *overlay).fingerprint
 
 
-@pytest.mark.parametrize("name", [f"lfm_{kind}" for kind in KINDS])
+@pytest.mark.parametrize("name", [*(f"lfm_{kind}" for kind in KINDS), "lfm_policyset_gated"])
 def test_every_stage_runs_on_ones_own_log(finish: Callable[[str], Path], name: str) -> None:
     _finished(finish(name), name)
 

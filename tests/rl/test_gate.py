@@ -106,3 +106,22 @@ def test_a_gate_read_back_goes_on_as_the_other():
 def test_what_makes_no_gate_is_refused(arguments):
     with pytest.raises(UserError, match="GatedAlpha takes"):
         gate(**arguments)
+
+
+def one_of_two(rank: int, folder: str) -> None:
+    """A process that hears half of the users."""
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    alpha, users = gate(), torch.arange(20)[rank * 10 : rank * 10 + 10].repeat(30)
+    alpha.hear(users, 5 + users.sin() + (users % 10 == 1))
+    torch.save((alpha(30), alpha.figures()), f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_processes_pool_what_they_hear(tmp_path):
+    torch.multiprocessing.start_processes(one_of_two, (str(tmp_path),), nprocs=2, start_method="fork")
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    alone, users = gate(), torch.cat([torch.arange(10).repeat(30), torch.arange(10, 20).repeat(30)])
+    alone.hear(users, 5 + users.sin() + (users % 10 == 1))
+    assert first == second == (alone(30), alone.figures())
+    assert alone.figures()["gate_frozen_return"] == pytest.approx(5 + float(torch.tensor([0.0, 10.0]).sin().mean()))
