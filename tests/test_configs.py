@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ialp.cli import main
 from ialp.data.builtin import generate_sessions, generate_tracks
@@ -15,6 +16,8 @@ from tests.coat_files import write_coat
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
+SWEEPS = sorted((CONFIGS / "sweeps").glob("*.yaml"))
+OVERLAYS = [path for path in FILES if path.parent != CONFIGS and path not in SWEEPS]
 STAGES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 DATASETS = ("lfm", "industry", "coat")
 BASELINES = ("scratch_a2c", "dqn", "reinforce")
@@ -130,12 +133,41 @@ def test_every_stage_can_be_planned(plan: Plan, name: str, coat_root: Path) -> N
     assert stage.log is not None and stage.log.is_builtin != is_coat
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.parent != CONFIGS], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
 def test_every_overlay_goes_on_top_of_the_main_job(plan: Plan, path: Path) -> None:
     main_job = ["--config", str(CONFIGS / "lfm_policyset.yaml")]
     before, after = plan(*main_job), plan(*main_job, "--config", str(path))
     assert after.name == "lfm_policyset"
     assert [stage.config for stage in after.lineage()] != [stage.config for stage in before.lineage()]
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_command_of_a_sweep_is_a_run_of_its_own(
+    plan: Plan, path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The command lines are made as the agent of Weights & Biases makes them, and planned by `ialp fit`."""
+    sweeps = pytest.importorskip("wandb.sdk.launch.sweeps.utils", reason="the wandb extra is not installed")
+    sweep = yaml.safe_load(path.read_text())
+    assert sweep["metric"]["name"] == "val/return" and sweep["program"] == "ialp"
+    monkeypatch.chdir(CONFIGS.parent)
+    seen = set()
+    for chosen in _one_at_a_time(sweep["parameters"]):
+        values = sweeps.create_sweep_command_args({"args": {key: {"value": value} for key, value in chosen.items()}})
+        command = [part for each in sweep["command"] for part in (values["args"] if each == "${args}" else [each])]
+        assert command[:3] == ["${env}", "ialp", "fit"]
+        stage = plan(*command[3:], f"--runs_dir={tmp_path}")
+        assert stage.config["trainer"]["logger"]["class_path"].endswith("WandbLogger")
+        seen.add(stage.fingerprint)
+    assert len(seen) == len(list(_one_at_a_time(sweep["parameters"]))), "a value that changes nothing"
+
+
+def _one_at_a_time(parameters: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The first value of each parameter, and every other value of each with the first ones of the rest."""
+    options = {key: each.get("values") or [each["min"], each["max"]] for key, each in parameters.items()}
+    options["seed_everything"] = options.get("seed_everything", [0])[:2]  # the others are seeds as well
+    first = {key: values[0] for key, values in options.items()}
+    yield first
+    yield from (first | {key: value} for key, values in options.items() for value in values[1:])
 
 
 @pytest.mark.parametrize("name", ["lfm_policyset", "coat_scratch_a2c"])

@@ -50,6 +50,11 @@ class Stage:
         """Whether its folder holds the done.json of this very fingerprint."""
         return (read_done(self.folder) or {}).get("fingerprint") == self.fingerprint
 
+    @property
+    def online(self) -> bool:
+        """Whether a policy meets users in it: it has a scheme."""
+        return "scheme" in ((self.config.get("model") or {}).get("init_args") or {})
+
     def lineage(self) -> "list[Stage]":
         """All that it is built on, inputs first, each run once, itself last."""
         stages = [each for stage in self.upstream.values() for each in stage.lineage()]

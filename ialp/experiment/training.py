@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ialp.data import LogSource
 from ialp.errors import UserError, user_error_beneath
+from ialp.experiment import wandb_runs
 from ialp.experiment.building import CHILD, announce, build_missing, locked, rank, set_aside
 from ialp.experiment.complaints import complaint
 from ialp.experiment.config_check import class_paths, find_class
@@ -183,6 +184,7 @@ class IALPCLI(LightningCLI):
         config = self._parser("fit").dump(self.config.fit, skip_none=False)
         write_atomically(folder / "config.yaml", config)
         (folder / CRASH).unlink(missing_ok=True)  # of the attempt that is resumed
+        wandb_runs.begin(self.trainer.loggers, self.stage)
         try:
             self._train(model, **kwargs)
         except Exception as error:
@@ -194,6 +196,7 @@ class IALPCLI(LightningCLI):
             raise
         done = self._done(model, time.monotonic() - start)
         write_atomically(folder / DONE, json.dumps(done, indent=2, default=str) + "\n")
+        wandb_runs.end(self.trainer.loggers, folder)
 
     def _train(self, model: LightningModule, **kwargs: Any) -> None:
         try:
@@ -233,10 +236,9 @@ class IALPCLI(LightningCLI):
         """Table and curves of an online stage; a line for the others."""
         if CHILD in os.environ or rank() > 0:
             return
-        online = "scheme" in (self.stage.config["model"].get("init_args") or {})
-        if not online or state != "finished":  # the summary of an online run names its folder
+        if not self.stage.online or state != "finished":  # the summary of an online run names its folder
             print(f"{state}: {self.stage.folder}", flush=True)
-        if online:
+        if self.stage.online:
             from ialp.report.curves import draw
             from ialp.report.summary import print_summary
 

@@ -89,7 +89,8 @@ def comparison_table(worlds: Sequence[World]) -> Table:
             for x, y in permutations(rows, 2):
                 compared = _compared(x.values(moment, "return"), y.values(moment, "return"))
                 table.records += _comparison_records(world, moment, x, y, compared)
-                if x.base in firsts and not (y.base in OURS and (moment == 0 or x.base == LLM_ONLINE)):
+                mirrored = y.base in firsts and rows.index(x) < rows.index(y)
+                if x.base in firsts and not mirrored and not (moment == 0 and y.base in OURS):
                     section.rows.append(_comparison_row(x, y, compared))
             if section.rows:
                 table.sections.append(section)

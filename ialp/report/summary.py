@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
@@ -33,9 +34,7 @@ def print_summary(run_folder: Path, console: Console | None = None) -> None:
 def results_table(run: RunData) -> Table:
     """R, Len and R_avg of every policy at e = 0, 1, 2 and the end; references, the same at every e, once."""
     evaluation = run.evaluation()
-    last = max(evaluation["epoch"].to_list(), default=0)
-    # A run shorter than the columns leaves them out rather than showing its last epoch twice.
-    columns = {f"e = {e}": e for e in EPOCHS if e < last} | {f"end (e = {last})": last}
+    columns = _moments(evaluation)
     table = Table(box=SIMPLE_HEAD, title="R  Len  R_avg in the test world", title_justify="left", show_edge=False)
     table.add_column("policy", min_width=16)
     for title in columns:
@@ -50,6 +49,21 @@ def results_table(run: RunData) -> Table:
     for name, figures in references.items():
         table.add_row(f"  {name}", _triple(figures))
     return table
+
+
+def final_rows(run: RunData) -> list[dict[str, Any]]:
+    """The same figures one policy and moment a row: policy, at, environment_steps (None: at any), the figures."""
+    evaluation = run.evaluation()
+    if not len(evaluation):
+        return []
+    found: list[dict[str, Any]] = []
+    for policy, rows in _policies(evaluation):
+        at = {row["epoch"]: row for row in rows.iter_rows(named=True)}
+        known = {title: at[epoch] for title, epoch in _moments(evaluation).items() if epoch in at}
+        found += [row | {"policy": policy_name(run, policy), "at": title} for title, row in known.items()]
+    references = run.references().items()
+    found += [{**each, "policy": name, "at": "any e", "environment_steps": None} for name, each in references]
+    return found
 
 
 def policy_name(run: RunData, policy: str) -> str:
@@ -75,6 +89,12 @@ def notes(run: RunData) -> Iterator[str]:
     yield f"run: {run.folder}"
     curve = run.folder / "learning_curve.png"
     yield f"learning curve: {curve}" if curve.is_file() else "learning curve: not drawn"
+
+
+def _moments(evaluation: pl.DataFrame) -> dict[str, int]:
+    """Title -> epoch. A run shorter than the columns leaves them out rather than showing its last epoch twice."""
+    last = max(evaluation["epoch"].to_list(), default=0)
+    return {f"e = {e}": e for e in EPOCHS if e < last} | {f"end (e = {last})": last}
 
 
 def _policies(evaluation: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -1,0 +1,39 @@
+"""What Weights & Biases is told of a run beside its curves: settings, what the curves run along, the final table."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger, WandbLogger
+
+from ialp.experiment.stages import Stage
+from ialp.report.runs_data import FIGURES, RunData
+from ialp.report.summary import final_rows
+
+STEPS = "train/environment_steps"
+COLUMNS = ["policy", "at", "environment_steps", *FIGURES]
+
+
+def begin(loggers: Iterable[Logger], stage: Stage) -> None:
+    """Tell which run this is; an online run's curves run along environment steps."""
+    for run in _runs(loggers):
+        settings = {key: stage.config.get(key) for key in ("model", "data", "trainer")}
+        run.config.update({"stage": stage.name, "seed": stage.seed, "settings": settings}, allow_val_change=True)
+        if stage.online:
+            for curves in ("train/*", "val/*"):
+                run.define_metric(curves, step_metric=STEPS)
+
+
+def end(loggers: Iterable[Logger], folder: Path) -> None:
+    """Log the table that the run prints at its end (`final`), and close what was logged to."""
+    rows: list[Any] = [[row[name] for name in COLUMNS] for row in final_rows(RunData(folder))]
+    for run in _runs(loggers):
+        if rows:
+            import wandb
+
+            run.log({"final": wandb.Table(columns=COLUMNS, data=rows)})
+        run.finish()
+
+
+def _runs(loggers: Iterable[Logger]) -> Iterator[Any]:
+    return (logger.experiment for logger in loggers if isinstance(logger, WandbLogger))
