@@ -11,7 +11,7 @@ from ialp.report.runs_data import FIGURES, RunData
 from ialp.report.summary import final_rows
 
 STEPS = "train/environment_steps"
-COLUMNS = ["policy", "at", "environment_steps", *FIGURES]
+COLUMNS: list[Any] = ["policy", "at", "environment_steps", *FIGURES]
 
 
 def begin(loggers: Iterable[Logger], stage: Stage) -> None:
@@ -26,7 +26,7 @@ def begin(loggers: Iterable[Logger], stage: Stage) -> None:
 
 def end(loggers: Iterable[Logger], folder: Path) -> None:
     """Log the table that the run prints at its end (`final`), and close what was logged to."""
-    rows: list[Any] = [[row[name] for name in COLUMNS] for row in final_rows(RunData(folder))]
+    rows = [[row[name] for name in COLUMNS] for row in final_rows(RunData(folder))]
     for run in _runs(loggers):
         if rows:
             import wandb
