@@ -15,7 +15,7 @@ from ialp.experiment.stages import Stage
 from tests.coat_files import write_coat
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-FILES = sorted(CONFIGS.rglob("*.yaml"))
+FILES = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "grids")  # those are for `ialp grid`
 SWEEPS = sorted((CONFIGS / "sweeps").glob("*.yaml"))
 OVERLAYS = [path for path in FILES if path.parent != CONFIGS and path not in SWEEPS]
 STAGES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))

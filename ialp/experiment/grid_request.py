@@ -94,15 +94,17 @@ def read_request(arguments: Sequence[str]) -> Request:
         UserError: What the user can mend.
     """
     split = arguments.index("--") if "--" in arguments else len(arguments)
-    chosen, unknown = _parser().parse_known_args(arguments[:split])
+    chosen, unknown = _parser().parse_known_intermixed_args(arguments[:split])
     if unknown:
-        raise UserError(f"no option {' '.join(unknown)}; options of `ialp fit` come after --; see ialp grid --help")
+        raise UserError(f"no option {unknown[0]}{_hint(unknown[0])}; see ialp grid --help")
     given = _read_file(Path(chosen.file)) if chosen.file else {}
     options = {**vars(chosen), "configs": [*chosen.configs, *(chosen.more or ())]}
     given |= {key: options[key] for key in KEYS if options.get(key)}
     common = list(arguments[split + 1 :])
     _check_options(common, "after --")
     configs = given.get("configs") or []
+    if numbers := [config for config in configs if config.isdigit()]:
+        raise UserError(f"{numbers[0]}: no config; several seeds are written as 0-4 or 0,1,7")
     if not configs:
         raise UserError("no configs: ialp grid configs/a.yaml configs/b.yaml --seeds 0-4; see ialp grid --help")
     overrides = {str(name): _options(name, values) for name, values in (given.get("overrides") or {"": {}}).items()}
@@ -125,12 +127,18 @@ def _parser() -> Parser:
     parser.usage = "ialp grid CONFIG … [--seeds 0-4] [--processes 2] [--file GRID] [-- options of ialp fit]"
     parser.add_argument("configs", nargs="*", metavar="CONFIG", help="configs of `ialp fit`")
     parser.add_argument("--configs", nargs="+", dest="more", metavar="CONFIG", help=SUPPRESS)
-    parser.add_argument("--seeds", nargs="+", help="0-4 or 0,1,7 (default: each config's own seed)")
+    parser.add_argument("--seeds", help="0-4 or 0,1,7 (default: each config's own seed)")
     parser.add_argument("--processes", help="runs at once, each in a process of its own (default: 2)")
     parser.add_argument("--file", metavar="GRID", help="a grid file; options on the command line win")
     parser.add_argument("--name", help="folder below runs/grids for summary and logs (default: of the file or configs)")
     parser.add_argument("--dry_run", action="store_true", help="only say what is finished and what would be run")
     return parser
+
+
+def _hint(option: str) -> str:
+    if option.partition("=")[0] in ("--config", "-c"):
+        return ": configs of runs are listed without it, one to lay over all of them comes after --"
+    return ": options of `ialp fit` come after --"
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["--seeds", "0-4"], [0, 1, 2, 3, 4]),
         (["--seeds", "0,1,7"], [0, 1, 7]),
-        (["--seeds", "3", "5-6,3"], [3, 5, 6]),
+        (["--seeds", "3,5-6,3"], [3, 5, 6]),
         ([], [None]),
     ],
 )
@@ -74,6 +74,11 @@ def test_a_config_named_twice_is_one() -> None:
     assert read_request(["a.yaml", "--configs", "b.yaml", "a.yaml"]).configs == ["a.yaml", "b.yaml"]
 
 
+def test_configs_may_come_after_the_options() -> None:
+    request = read_request(["--seeds", "0-1", "a.yaml", "--processes", "3", "b.yaml"])
+    assert (request.configs, list(request.seeds), request.processes) == (["a.yaml", "b.yaml"], [0, 1], 3)
+
+
 def test_the_same_request_has_the_same_name_another_has_not() -> None:
     names = [read_request(words.split()).name for words in ("x/a.yaml b.yaml", "x/a.yaml b.yaml --processes 7")]
     assert names[0] == names[1] and names[0].startswith("a+1-")
@@ -87,8 +92,13 @@ def test_the_same_request_has_the_same_name_another_has_not() -> None:
         ([], "no configs"),
         (["a.yaml", "--seeds", "3-1"], "'3-1' is no seed"),
         (["a.yaml", "--seeds", "b.yaml"], "'b.yaml' is no seed"),
+        (["a.yaml", "--seeds", "0", "1", "2"], "1: no config; several seeds are written as 0-4 or 0,1,7"),
+        (["--config", "a.yaml"], "no option --config: configs of runs are listed without it"),
         (["a.yaml", "--processes", "0"], "processes: a whole number from 1 on"),
-        (["a.yaml", "--trainer.max_epochs", "3"], "--trainer.max_epochs 3; options of `ialp fit` come after --"),
+        (
+            ["a.yaml", "--trainer.max_epochs", "3"],
+            "--trainer.max_epochs: options of `ialp fit` come after --",
+        ),
         (["a.yaml", "--", "--seed_everything=3"], "given by --seeds"),
         (["a.yaml", "--name", "../up"], "no name for a folder"),
         (["a.yaml", "--name", ".."], "no name for a folder"),
