@@ -81,7 +81,7 @@ class Drawn(Lines):
             running.add_row(job.title, elapsed, Text(latest, no_wrap=True, overflow="ellipsis"))
         failed = [Text(f"failed {job.title}: {job.reason}", style="red") for job in self.board.of(State.FAILED)]
         more = [Text(f"… and {len(failed) - SHOWN} more failed")] if len(failed) > SHOWN else []
-        last = [Text(stopping(self.board), style="bold")] if self.board.stopping else []
+        last = [Text(stopping(self.board), style="bold")] if self.board.stopping and running.rows else []
         return Group(Text(standing(self.board), style="bold"), running, *failed[:SHOWN], *more, *last)
 
 

@@ -126,7 +126,9 @@ def when(*names: str, do: Callable[[], None]) -> None:
 def test_a_signal_ends_the_processes_and_leaves_the_rest_waiting(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     when("a", "b", do=lambda: os.kill(os.getpid(), number))
+    start = time.monotonic()
     board, ended_by = run(*(stage(name, how="wait") for name in "abc"))
+    assert time.monotonic() - start < grid_runner.PATIENCE - 5  # they were asked, not killed
     assert ended_by == number
     assert states(board) == {"a": "interrupted", "b": "interrupted", "c": "waiting"}
     assert sorted(events()) == ["+a", "+b"] and signal.getsignal(number) == before
