@@ -15,10 +15,7 @@ from ialp.experiment.grid_jobs import Board, Job, State, plan_jobs
 from ialp.experiment.grid_overview import Lines, overview, standing
 from ialp.experiment.grid_request import Request, read_request
 from ialp.experiment.grid_runner import Runner
-from ialp.experiment.grid_summary import NAME, print_table, write_summary
-
-FOLDER = "grids"
-"""Below the folder of the runs."""
+from ialp.experiment.grid_summary import GRIDS, SUMMARY, print_table, write_summary
 
 
 def run_grid_verb(arguments: Sequence[str]) -> int:
@@ -38,7 +35,7 @@ def run_grid_verb(arguments: Sequence[str]) -> int:
     with _alone(folder), overview(board) as shown:
         ended_by = _run(board, folder, request, list(arguments), shown)
     print_table(board)
-    print(f"{standing(board)}\nsummary: {folder / NAME}", flush=True)
+    print(f"{standing(board)}\nsummary: {folder / SUMMARY}", flush=True)
     if ended_by == signal.SIGINT:
         raise KeyboardInterrupt
     return 128 + ended_by if ended_by else _code(board)
@@ -75,7 +72,7 @@ def _run(board: Board, folder: Path, request: Request, arguments: list[str], sho
 def _folder(board: Board, name: str) -> Path:
     """<runs_dir>/grids/<name>."""
     stage = next(job.stage for job in board.jobs if job.stage and job.stage.config)
-    return Path(stage.config["runs_dir"]) / FOLDER / name
+    return Path(stage.config["runs_dir"]) / GRIDS / name
 
 
 def _code(board: Board) -> int:

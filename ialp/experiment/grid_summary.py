@@ -9,7 +9,9 @@ from typing import Any
 from ialp.experiment.files import write_atomically
 from ialp.experiment.grid_jobs import DONE, Board, Job, State
 
-NAME = "summary.json"
+SUMMARY = "summary.json"
+GRIDS = "grids"
+"""Folder below that of the runs which holds a folder for each grid."""
 
 
 def write_summary(folder: Path, board: Board, about: Mapping[str, Any]) -> None:
@@ -19,7 +21,7 @@ def write_summary(folder: Path, board: Board, about: Mapping[str, Any]) -> None:
     shared = [_row(job, None) for job in board.jobs if not job.asked]
     now = datetime.now().astimezone().isoformat(timespec="seconds")
     content = {**about, "written": now, "runs": states, "cells": cells, "stages": shared}
-    write_atomically(folder / NAME, json.dumps(content, indent=2) + "\n")
+    write_atomically(folder / SUMMARY, json.dumps(content, indent=2) + "\n")
 
 
 def _rows(job: Job) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import polars as pl
 
 from ialp.errors import UserError
 from ialp.experiment.building import being_made
+from ialp.experiment.grid_summary import GRIDS, SUMMARY
 from ialp.experiment.runs import DONE, read_crash, read_done
 from ialp.report.methods import Method, frozen_method, method_of
 from ialp.report.runs_data import FIGURES, RunData
@@ -131,6 +132,8 @@ def world_of(run: RunData) -> str:
 
 
 def _candidates(place: Path, depth: int) -> Iterator[Path]:
+    if place.parent.name == GRIDS and (place / SUMMARY).is_file():
+        return  # summary and logs of a grid, whose runs lie elsewhere
     below = sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
     if any((place / name).is_file() for name in OF_A_RUN) or not depth or not below:
         if depth < DEPTH or any((place / name).is_file() for name in OF_A_RUN):

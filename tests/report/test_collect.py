@@ -44,6 +44,13 @@ def test_crashed_half_finished_and_foreign(mixed):
     assert [(each.seed, each.run.name) for each in collection.measured] == [(0, "lfm_scratch_a2c")]
 
 
+def test_the_summary_of_a_grid_is_no_run(tmp_path, write_online):
+    write_online(tmp_path, "a", 0)
+    (tmp_path / "grids" / "mine" / "logs" / "a").mkdir(parents=True)
+    (tmp_path / "grids" / "mine" / "summary.json").write_text("{}")
+    assert list(states(collect([tmp_path]))) == ["a/0"]
+
+
 def test_a_run_that_a_process_is_making_is_under_way(tmp_path, write_online):
     write_online(tmp_path, "a", 0)
     folder = write_online(tmp_path, "a", 1, done=False)
