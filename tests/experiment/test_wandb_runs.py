@@ -25,7 +25,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
 @pytest.mark.slow
 def test_an_online_run_logs_its_curves_and_the_table_of_its_end(offline: Callable[[], list[Path]]) -> None:
-    small = ["--data.init_args.users=4", "--data.init_args.steps_per_epoch=2", "--data.init_args.test_users=8"]
+    small = ["--data.init_args.users=4", "--data.init_args.steps_per_epoch=9", "--data.init_args.test_users=8"]
     small += ["--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", "--model.init_args.dim=8"]
     configs = ["--config", str(CONFIGS / "lfm_scratch_a2c.yaml"), "--config", str(CONFIGS / "loggers" / "wandb.yaml")]
     below = Path("reward.yaml")
@@ -38,7 +38,7 @@ def test_an_online_run_logs_its_curves_and_the_table_of_its_end(offline: Callabl
     content = json.loads(table.read_text())
     assert content["columns"] == ["policy", "at", "environment_steps", "return", "length", "average_reward"]
     at = [row[:3] for row in content["data"]]
-    assert at[:3] == [["Scratch A2C", "e = 0", 0], ["Scratch A2C", "e = 1", 8], ["Scratch A2C", "end (e = 2)", 16]]
+    assert at[:3] == [["Scratch A2C", "e = 0", 0], ["Scratch A2C", "e = 1", 36], ["Scratch A2C", "end (e = 2)", 72]]
     assert [row[0] for row in content["data"][3:]] == ["random", "popularity", "most similar", "greedy"]
     (folder,) = Path("runs/lfm_scratch_a2c").glob("0-*")
     last = (folder / "evaluation.csv").read_text().splitlines()[-1]
