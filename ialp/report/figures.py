@@ -179,10 +179,13 @@ def _draw_costs(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _styles(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
-    """Each method's own look, another one for what has none."""
+    """Each method's own look, and looks for variants and for methods of one's own."""
     others = iter(OTHERS * len(rows))
     for row in rows:
-        yield STYLES[row.base] if row.base in STYLES and not row.variant else next(others)
+        style = STYLES.get(row.base)
+        if row.variant and style:  # the method's colour with another dash and marker
+            style = next(others) | {"color": style["color"]}
+        yield style or next(others)
 
 
 def _draw_rows(axes: Axes, rows: Sequence[Row], column: str, by_method: bool = False, tested: bool = False) -> None:

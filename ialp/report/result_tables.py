@@ -21,6 +21,8 @@ TABLES: dict[str, tuple[Moment, str, tuple[str, ...]]] = {
     "table5": (END, "Table 5. At the end", (*BASELINES, LLM_ONLINE, FROZEN, FINE_TUNE, POLICY_SET)),
 }
 """Key -> when, title, and the methods that the table wants; methods that are not the paper's follow in each."""
+NOTED = 0.05
+"""Environment steps that differ by more than this share are said below the table."""
 MEASURED_NOTE = (
     "The most probable item is shown, to the same test users for all methods; mean over seeds, 95 % interval."
 )
@@ -119,7 +121,7 @@ def _section(
         paper = dict(zip(FIGURES, printed.get(row.base, ()), strict=False)) if row.main else {}
         dagger = "" if row.label in level else " †"
         usual = world.usual_steps.get(moment, 0)
-        if not row.frozen and row.steps(moment) != usual:
+        if not row.frozen and abs((row.steps(moment) or 0) - usual) > NOTED * usual:
             steps = f"{row.steps(moment):,} environment steps, the others after {usual:,}"
             notes.add(f"{dagger} {row.label} in {world.label}: after {steps}{'; not ranked' * bool(dagger)}.".strip())
         cells = [Cell(row.label + dagger), Cell(str(found[row.label, "return"].n))]

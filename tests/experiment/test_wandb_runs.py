@@ -30,7 +30,7 @@ def test_an_online_run_logs_its_curves_and_the_table_of_its_end(offline: Callabl
     configs = ["--config", str(CONFIGS / "lfm_scratch_a2c.yaml"), "--config", str(CONFIGS / "loggers" / "wandb.yaml")]
     below = Path("reward.yaml")
     reward = yaml.safe_load((CONFIGS / "lfm_reward.yaml").read_text())
-    reward["trainer"] = {**reward["trainer"], "max_epochs": 1, "max_steps": 2}
+    reward["trainer"] = {**reward["trainer"], "max_epochs": 1, "max_steps": 2, "callbacks": None}
     below.write_text(yaml.safe_dump(reward))
     assert main(["fit", *configs, *small, "--upstream.reward_model", str(below)]) == 0
     (run,) = offline()
