@@ -21,7 +21,8 @@ OVERLAYS = [path for path in FILES if path.parent != CONFIGS and path not in SWE
 STAGES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 DATASETS = ("lfm", "industry", "coat")
 BASELINES = ("scratch_a2c", "dqn", "reinforce")
-KINDS = ("reward", "oracle", "pretrain", "policyset", "finetune", "frozen", "llm_online", *BASELINES)
+EPISODES = ("policyset_episodes", "finetune_episodes")
+KINDS = ("reward", "oracle", "pretrain", "policyset", "finetune", *EPISODES, "frozen", "llm_online", *BASELINES)
 
 TINY = {
     "reward": ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2"],
@@ -32,7 +33,7 @@ TINY_ONLINE = ["--data.init_args.users=4", "--data.init_args.steps_per_epoch=2",
 TINY_ONLINE += ["--trainer.max_epochs=1"]
 TINY_EPISODES = ["--data.init_args.users=4", "--data.init_args.rollouts_per_epoch=1", "--data.init_args.minibatches=2"]
 TINY_EPISODES += ["--data.init_args.test_users=8", "--trainer.max_epochs=1"]
-TINY |= {"scratch_a2c_episodes": TINY_EPISODES, "reinforce": TINY_EPISODES}
+TINY |= dict.fromkeys(("scratch_a2c_episodes", "reinforce", *EPISODES), TINY_EPISODES)
 
 Plan = Callable[..., Stage]
 
