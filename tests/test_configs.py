@@ -39,8 +39,8 @@ Plan = Callable[..., Stage]
 
 
 @pytest.fixture
-def plan(monkeypatch: pytest.MonkeyPatch) -> Plan:
-    """The run that `ialp fit` would start."""
+def plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
+    """The run that `ialp fit` would start, in a folder where nothing is finished yet."""
     planned: list[Stage] = []
 
     def keep(stage: Stage, missing: str) -> None:
@@ -49,6 +49,7 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> Plan:
 
     monkeypatch.setattr(training, "build_missing", keep)
     monkeypatch.delenv("IALP_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> Stage:
         assert main(["fit", *arguments]) == 0
