@@ -88,6 +88,15 @@ class ActorCritic(nn.Module):
         """From now on the policy is the softmax of Q / temperature, and saved as such."""
         self.config["q_temperature"] = temperature
 
+    def sharpen(self, temperature: float) -> None:
+        """Divides the logits by a temperature, for good: below 1 the same ranking of items, with more certainty."""
+        if self.q_temperature is not None:
+            self.config["q_temperature"] = self.q_temperature * temperature
+            return
+        with torch.no_grad():
+            self.actor.weight.div_(temperature)
+            self.actor.bias.div_(temperature)
+
     def logits(self, state: Tensor) -> Tensor:
         """(B, D) → (B, I), whose softmax is the policy: the actor's, or those of Q where the critic acts."""
         return self.actor(state) if self.q_temperature is None else self.critic(state) / self.q_temperature

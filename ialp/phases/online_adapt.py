@@ -32,6 +32,8 @@ class OnlineAdapt(LightningModule):
         algorithm: the update rule.
         exploration: how actions are drawn while learning.
         pretrained: folder of a finished pretrain run, θ; null for schemes that start from nothing.
+        pretrained_temperature: divides the logits of θ. Pre-training leaves a policy whose best item is good and whose
+            draws are not, since thousands of items share the probability; below 1 users are shown more of the best.
         dim: width of a policy that starts from nothing; a pre-trained one brings its own.
         layers: transformer blocks of the encoder, likewise.
         heads: attention heads, likewise.
@@ -51,6 +53,7 @@ class OnlineAdapt(LightningModule):
         algorithm: Algorithm | None = None,
         exploration: Exploration | None = None,
         pretrained: str | None = None,
+        pretrained_temperature: float = 1.0,
         dim: int = 64,
         layers: int = 2,
         heads: int = 2,
@@ -64,7 +67,9 @@ class OnlineAdapt(LightningModule):
         super().__init__()
         self.scheme, self.algorithm = scheme, algorithm or A2C()
         self.exploration = exploration or Categorical()
-        self.pretrained = pretrained
+        if pretrained_temperature <= 0:
+            raise UserError(f"model.init_args.pretrained_temperature is {pretrained_temperature}: it must be above 0")
+        self.pretrained, self.pretrained_temperature = pretrained, pretrained_temperature
         self.net: dict[str, Any] = {"dim": dim, "layers": layers, "heads": heads, "dropout": dropout}
         self.repeats, self.lr, self.lr_actor, self.evaluate_sampled = repeats, lr, lr_actor, evaluate_sampled
         self.max_environment_steps = max_environment_steps
@@ -118,6 +123,7 @@ class OnlineAdapt(LightningModule):
             raise UserError(
                 f"{self.pretrained}: reads {reads} items, an episode has {needed}: pre-train a longer horizon"
             )
+        theta.sharpen(self.pretrained_temperature)
         return theta
 
     def on_train_start(self) -> None:

@@ -63,3 +63,12 @@ def test_what_is_saved_knows_its_users(tmp_path):
     again = ActorCritic.from_pretrained(tmp_path)
     items, length = torch.tensor([[8, 2]]), torch.tensor([2])
     assert torch.equal(again.state(items, length), policy.state(items, length))
+
+
+@pytest.mark.parametrize("q_temperature", [None, 0.5])
+def test_sharpening_divides_the_logits(q_temperature):
+    policy = ActorCritic(num_items=5, dim=8, q_temperature=q_temperature)
+    state = torch.randn(3, 8)
+    before = policy.logits(state).detach()
+    policy.sharpen(0.25)
+    assert torch.allclose(policy.logits(state), before * 4, atol=1e-6)

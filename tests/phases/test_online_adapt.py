@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from ialp.errors import UserError
+from ialp.phases import OnlineAdapt
 from ialp.rl import Categorical, ConstantAlpha, EpsilonGreedy, LinearAlpha
 from ialp.schemes import FineTune, Frozen, PolicySet, Scratch, load_policy
 
@@ -126,3 +127,17 @@ def test_reward_scale_keeps_the_critic_through_the_hand_over(source, reward_run,
 def test_a_scheme_that_needs_a_policy_says_so(source, reward_run, tmp_path):
     with pytest.raises(UserError, match="FineTune starts from a pre-trained policy"):
         adapt(source, reward_run, tmp_path, FineTune(), None)
+
+
+def test_a_sharper_start_ranks_the_same_and_draws_otherwise(source, reward_run, pretrained, tmp_path):
+    for name, temperature in (("as it is", 1.0), ("sharper", 0.1)):
+        adapt(source, reward_run, tmp_path / name, FineTune(), pretrained, pretrained_temperature=temperature)
+    plain, sharper = (evaluation(tmp_path / name).row(0, named=True) for name in ("as it is", "sharper"))
+    assert plain["policy"] == sharper["policy"] == "frozen"
+    assert {key: plain[key] for key in FIGURES[:3]} == {key: sharper[key] for key in FIGURES[:3]}
+    assert abs(sharper["sampled_return"] - sharper["return"]) < abs(plain["sampled_return"] - plain["return"])
+
+
+def test_a_temperature_is_above_zero():
+    with pytest.raises(UserError, match="pretrained_temperature is 0"):
+        OnlineAdapt(FineTune(), pretrained_temperature=0.0)
