@@ -1,7 +1,8 @@
 """Rollouts against the simulated users (Algorithm 2)."""
 
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning import LightningDataModule
@@ -67,6 +68,17 @@ class OnlineRollout(Rollout):
         self.module.environment_steps += env.num_users * self.module.trainer.world_size
         self._record(feedback.reward, feedback.terminated | feedback.truncated)
 
+    def state(self) -> dict[str, Any]:
+        """Users in mid-episode, what they have given, and what scheme and exploration know on this rank."""
+        online = online_state(self.module, self.env, self.finished)
+        return {**super().state(), **online, "running": self.running.clone()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """The users go on in mid-episode."""
+        super().load_state(state)
+        load_online_state(self.module, self.env, self.finished, state)
+        self.running = state["running"].to(self.running.device)
+
     def _record(self, reward: Tensor, done: Tensor) -> None:
         self.running += reward
         lengths = (self.env.length - 1)[done].float()
@@ -74,6 +86,27 @@ class OnlineRollout(Rollout):
         self.module.scheme.hear(self.env.user[done], self.running[done])
         self.running[done] = 0.0
         self.env.reset(done)
+
+
+def online_state(module: "OnlineAdapt", env: BatchEnv, finished: Iterable[tuple[float, float]]) -> dict[str, Any]:
+    """What rollouts of both kinds go on from: users, latest episodes, and what scheme and exploration know here."""
+    return {
+        "env": env.state_dict(),
+        "finished": [list(episode) for episode in finished],
+        "scheme": module.scheme.local_state(),
+        "exploration": module.exploration.state_dict(),
+    }
+
+
+def load_online_state(
+    module: "OnlineAdapt", env: BatchEnv, finished: deque[tuple[float, float]], state: dict[str, Any]
+) -> None:
+    """Goes on where `online_state` was taken."""
+    env.load_state_dict(state["env"])
+    finished.clear()
+    finished.extend((returns, length) for returns, length in state["finished"])
+    module.scheme.load_local_state(state["scheme"])
+    module.exploration.load_state_dict(state["exploration"])
 
 
 class EnvDataModule(LightningDataModule):

@@ -1,15 +1,15 @@
 """On-policy rollouts of whole episodes against the simulated users."""
 
 from collections import deque
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
-from ialp.data.env import EnvDataModule
+from ialp.data.env import EnvDataModule, load_online_state, online_state
 from ialp.data.log_source import LogSource
+from ialp.data.rollout import Episodic
 from ialp.envs import BatchEnv
 from ialp.rl.chance import stream, uniforms
 from ialp.rl.stepwise import StepwisePolicy
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ialp.phases.online_adapt import OnlineAdapt
 
 
-class EpisodeRollout(IterableDataset):
+class EpisodeRollout(Episodic):
     """Every user plays one whole episode with the policy as it stands; then each episode is learnt from once.
 
     Args:
@@ -39,17 +39,32 @@ class EpisodeRollout(IterableDataset):
         self.reward_scale, self.seed = reward_scale, stream(seed, "exploration")
         self.generator = torch.Generator().manual_seed(stream(seed, f"minibatches of {int(env.user[0])}"))
         self.finished: deque[tuple[float, float]] = deque(maxlen=20)  # return and length of the latest episodes
+        self.played: dict[str, Tensor] = {}  # rewards, who left, and the order in which the episodes are learnt from
 
     def __len__(self) -> int:
         return self.rollouts * self.minibatches
 
-    def __iter__(self) -> Iterator[Transition]:
-        for _ in range(self.rollouts):
+    def batch(self, place: int) -> Transition:
+        """Episodes of some of the users, after a rollout where one is due."""
+        part = place % self.minibatches
+        if part == 0:
             rewards, terminated = self.play()
             self._record(rewards)
             order = torch.randperm(self.env.num_users, generator=self.generator)
-            for users in order.tensor_split(self.minibatches):
-                yield self.transitions(users, rewards, terminated)
+            self.played = {"rewards": rewards, "terminated": terminated, "order": order}
+        users = self.played["order"].tensor_split(self.minibatches)[part]
+        return self.transitions(users, self.played["rewards"], self.played["terminated"])
+
+    def state(self) -> dict[str, Any]:
+        """The users, and the episodes that are not learnt from yet."""
+        online = online_state(self.module, self.env, self.finished)
+        return {**online, "played": self.played, "generator": self.generator.get_state()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Goes on with the episodes that are not learnt from yet."""
+        load_online_state(self.module, self.env, self.finished, state)
+        self.played = {name: value.to(self.env.device) for name, value in state["played"].items()}
+        self.generator.set_state(state["generator"].cpu())
 
     @torch.no_grad()
     def play(self) -> tuple[Tensor, Tensor]:

@@ -54,6 +54,14 @@ class TrainingWindows(Dataset):
     def __len__(self) -> int:
         return len(self.items)
 
+    def state_dict(self) -> dict[str, Any]:
+        """The generator of the negatives."""
+        return {"generator": self.source.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on drawing where `state_dict` was taken."""
+        self.source.generator.set_state(state["generator"].cpu())
+
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
         items, following = self.items[indices], self.following[indices]
         drawn = self.source.draw(*following.shape, self.negatives)

@@ -81,6 +81,24 @@ class OracleRollout(Rollout):
         self.buffer.add(Transition(self.items, length, reward, never, cut, candidates, judgement.choice))
         self.module.record(judgement, action.squeeze(1))
 
+    def state(self) -> dict[str, Any]:
+        """The histories as far as they have grown, the generator, and the counts of questions."""
+        return {
+            **super().state(),
+            "items": self.items.clone(),
+            "length": self.length.clone(),
+            "episode": self.episode,
+            "generator": self.generator.get_state(),
+            "oracle": self.oracle.state_dict(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """The histories grow on."""
+        super().load_state(state)
+        self.items, self.length, self.episode = state["items"].cpu(), state["length"].cpu(), state["episode"]
+        self.generator.set_state(state["generator"].cpu())
+        self.oracle.load_state_dict(state["oracle"])
+
     def _reward(self, judgement: Judgement, pick: Tensor) -> Tensor:
         """(B,) Eq. 3, or the probability that the judge gave to the candidate (B,) that became the action."""
         if self.oracle.judging.reward == "accepted":

@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from ialp.errors import UserError
+from ialp.experiment.signals import TERMINATED, Terminated, sigterm_as_exit
 from ialp.experiment.stages import Stage
 
 CHILD = "IALP_STAGE"
@@ -83,6 +83,8 @@ def build(stage: Stage) -> None:
         raise
     if code == 130:
         raise KeyboardInterrupt
+    if code == TERMINATED:
+        raise Terminated
     if code or not stage.finished:
         if code != 2:  # with 2 the stage has said in one line what to mend
             print(f"ialp: error: stage {stage.name} ended with exit code {code}", file=sys.stderr)
@@ -114,20 +116,6 @@ def wait_for(stage: Stage) -> None:
 def rank() -> int:
     """This process's rank, 0 without a launcher."""
     return int(next((os.environ[key] for key in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if key in os.environ), 0))
-
-
-@contextmanager
-def sigterm_as_exit() -> Iterator[None]:
-    """SIGTERM unwinds the stack instead of killing at once, so that no child outlives its run."""
-
-    def leave(*_: Any) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -27,8 +27,16 @@ TRAINER_KEYS = (
 PLACES = frozenset({"root", "cache", "cache_path", "cache_dir", "dirpath", "num_workers", "device", "devices"})
 """Keys that say where something lies or runs, not what it is. What lies under `root` counts by the hash of the data."""
 
-SHOWN_ONLY = ("ProgressBar", "PlainProgress", "ModelSummary", "DeviceStatsMonitor", "LearningRateMonitor")
-"""Ends of the names of callbacks that only show. ModelCheckpoint counts: its best weights can be what a stage makes."""
+SHOWN_ONLY = (
+    "ProgressBar",
+    "PlainProgress",
+    "ModelSummary",
+    "DeviceStatsMonitor",
+    "LearningRateMonitor",
+    "ResumeCheckpoint",
+)
+"""Ends of the names of callbacks that only show or keep. ModelCheckpoint counts: its best weights can be what a stage
+makes."""
 
 
 def fingerprint(config: Mapping[str, Any], seed: int, data: str | None, upstream: Mapping[str, str]) -> str:

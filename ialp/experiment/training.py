@@ -3,20 +3,17 @@
 import json
 import os
 import shutil
-import sys
 import time
 import warnings
 from argparse import ArgumentError
-from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 from lightning import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import OmegaConfBaseException
@@ -25,14 +22,17 @@ from ialp.data import LogSource
 from ialp.errors import UserError, user_error_beneath
 from ialp.experiment import wandb_runs
 from ialp.experiment.building import CHILD, announce, build_missing, locked, rank, set_aside
+from ialp.experiment.checkpoint_file import newest, remove_partial
 from ialp.experiment.complaints import complaint
 from ialp.experiment.config_check import class_paths, find_class
 from ialp.experiment.files import write_atomically
 from ialp.experiment.messages import data_line, held_back, quiet
-from ialp.experiment.progress import PlainProgress
 from ialp.experiment.provenance import code_version, versions
+from ialp.experiment.resume import ResumeCheckpoint
 from ialp.experiment.runs import CRASH, DONE
+from ialp.experiment.signals import Terminated, sigterm_as_exit
 from ialp.experiment.stages import Stage, plan
+from ialp.experiment.trainer_parts import trainer_parts
 from ialp.oracle.backends.base import JudgeBackend
 
 
@@ -71,6 +71,7 @@ class IALPCLI(LightningCLI):
     """Lightning's CLI, around a run folder and the stages that a run builds on."""
 
     stage: Stage
+    resume: ResumeCheckpoint | None
     _parsed: dict[tuple[str, ...], Namespace]
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
@@ -92,6 +93,7 @@ class IALPCLI(LightningCLI):
             "--upstream", type=dict[str, str | None] | None, default=None, help="What the run builds on: config or run."
         )
         add("--fixed_seed", type=bool, default=False, help="The stage keeps its seed, whichever run builds on it.")
+        add("--resume", type=bool, default=True, help="Go on from the last checkpoint of a run that was cut off.")
         add("--missing", type=str, default="build", choices=["build", "fail"], help="What to do about missing stages.")
         for key, base in (("log", LogSource), ("judge", JudgeBackend)):
             parser.add_subclass_arguments(base, key, required=False, instantiate=False, help=f"{key}, for all stages.")
@@ -141,22 +143,15 @@ class IALPCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer, with the run's folder, loggers, checkpoints and progress."""
         given = self._get(self.config_init, "trainer")
-        callbacks = [*_as_list(given.get("callbacks")), *self._own_callbacks(_as_list(given.get("callbacks")), given)]
-        # What other verbs write lies in a folder of its own: a finished run stays as it is.
-        folder = self.stage.folder if self.verb == "fit" else self.stage.folder / self.verb
-        return super().instantiate_trainer(
-            default_root_dir=str(folder),
-            logger=self._loggers(given.get("logger")),
-            enable_progress_bar=any(isinstance(each, ProgressBar) for each in callbacks),
-            callbacks=callbacks,
-            **kwargs,
-        )
+        parts = trainer_parts(self.stage, self.verb, given)
+        self.resume = next((each for each in parts["callbacks"] if isinstance(each, ResumeCheckpoint)), None)
+        return super().instantiate_trainer(**parts, **kwargs)
 
     def fit(self, model: LightningModule, **kwargs: Any) -> None:
         """Train into the run's folder, or only evaluate a model with `trains = False`; done.json comes last."""
         if rank() > 0:
-            return self._train(model, **kwargs)
-        with locked(self.stage.folder):
+            return self._train(model, **self._going_on(kwargs))
+        with locked(self.stage.folder), sigterm_as_exit():
             if not self.stage.finished:  # another process may have finished it while this one waited
                 self._fit_in_folder(model, **kwargs)
         self._report()
@@ -179,12 +174,15 @@ class IALPCLI(LightningCLI):
 
     def _fit_in_folder(self, model: LightningModule, **kwargs: Any) -> None:
         folder, start = self.stage.folder, time.monotonic()
-        if not kwargs.get("ckpt_path"):
+        kwargs = self._going_on(kwargs)
+        if kwargs.get("ckpt_path"):
+            announce(f"going on from {kwargs['ckpt_path']}")
+        else:
             set_aside(folder)
         config = self._parser("fit").dump(self.config.fit, skip_none=False)
         write_atomically(folder / "config.yaml", config)
         (folder / CRASH).unlink(missing_ok=True)  # of the attempt that is resumed
-        wandb_runs.begin(self.trainer.loggers, self.stage)
+        wandb_runs.begin(self.trainer.loggers, self.stage, resumed=bool(kwargs.get("ckpt_path")))
         try:
             self._train(model, **kwargs)
         except Exception as error:
@@ -192,7 +190,8 @@ class IALPCLI(LightningCLI):
             if isinstance(error, UserError) and not any((folder / "checkpoints").glob("*.ckpt")):
                 shutil.rmtree(folder)
             else:
-                write_atomically(folder / CRASH, f"{type(error).__name__}: {error}\n")
+                with suppress(OSError):  # a full disk, which the error has told
+                    write_atomically(folder / CRASH, f"{type(error).__name__}: {error}\n")
             raise
         done = self._done(model, time.monotonic() - start)
         write_atomically(folder / DONE, json.dumps(done, indent=2, default=str) + "\n")
@@ -204,12 +203,24 @@ class IALPCLI(LightningCLI):
                 self.trainer.fit(model, **kwargs)
             else:
                 self.trainer.validate(model, datamodule=kwargs.get("datamodule"), verbose=False)
+        except Terminated:
+            raise
         except SystemExit:
             if self.trainer.state.status == TrainerStatus.INTERRUPTED:
                 raise KeyboardInterrupt from None
             raise
         if self.trainer.state.status != TrainerStatus.FINISHED:
             raise KeyboardInterrupt
+
+    def _going_on(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """With the checkpoint to go on from, unless another is named or the run is to start anew."""
+        if kwargs.get("ckpt_path") or not self.config.fit.resume:
+            return kwargs
+        folder = self.stage.folder / "checkpoints"
+        if rank() == 0:
+            remove_partial(folder)
+        path = newest(folder)
+        return {**kwargs, "ckpt_path": path and str(path)}
 
     def _done(self, model: Any, seconds: float) -> dict[str, Any]:
         """What done.json holds."""
@@ -226,7 +237,8 @@ class IALPCLI(LightningCLI):
             else None,
             "metrics": {name: float(value) for name, value in self.trainer.callback_metrics.items()},
             "results": model.results() if hasattr(model, "results") else {},
-            "seconds": round(seconds, 1),
+            "seconds": round(seconds + (self.resume.seconds if self.resume else 0), 1),
+            "resumed": self.resume.resumed if self.resume else 0,
             "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
             "versions": versions(),
             "code": code_version(),
@@ -244,27 +256,6 @@ class IALPCLI(LightningCLI):
 
             draw(self.stage.folder)
             print_summary(self.stage.folder)
-
-    def _own_callbacks(self, given: list[Callback], config: Any) -> Iterator[Callback]:
-        if config.get("enable_checkpointing") is not False and self.verb == "fit":
-            folder = self.stage.folder / "checkpoints"
-            if not any(isinstance(each, ModelCheckpoint) for each in given):
-                # Not save_last with save_top_k=0: Lightning then keeps none before the end.
-                yield ModelCheckpoint(dirpath=folder, filename="last", enable_version_counter=False)
-        if config.get("enable_progress_bar") is not False and not any(isinstance(each, ProgressBar) for each in given):
-            yield RichProgressBar() if sys.stdout.isatty() else PlainProgress(name=self.stage.name)
-
-    def _loggers(self, given: Any) -> Any:
-        """metrics.csv in the run's folder, beside whatever logger the config names."""
-        if given is False or self.verb != "fit":
-            return False
-        chosen = [each for each in _as_list(given) if isinstance(each, Logger)]
-        if any(isinstance(each, CSVLogger) for each in chosen):
-            return chosen
-        return [
-            CSVLogger(self.stage.folder, name="", version=""),
-            *chosen,
-        ]  # first: checkpoints lie where the first logs
 
     def _with_checkpoint(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         kept = sorted((self.stage.folder / "checkpoints").glob("*.ckpt"), key=lambda path: path.stat().st_mtime)
@@ -294,7 +285,3 @@ class IALPCLI(LightningCLI):
 
     def _plain(self, arguments: list[str]) -> dict[str, Any]:
         return self._parse(arguments).as_dict()
-
-
-def _as_list(value: Any) -> list[Any]:
-    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]

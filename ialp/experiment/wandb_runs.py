@@ -6,6 +6,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 
+from ialp.experiment.files import write_atomically
 from ialp.experiment.stages import Stage
 from ialp.report.runs_data import FIGURES, RunData
 from ialp.report.summary import final_rows
@@ -14,9 +15,14 @@ STEPS = "train/environment_steps"
 COLUMNS: list[Any] = ["policy", "at", "environment_steps", *FIGURES]
 
 
-def begin(loggers: Iterable[Logger], stage: Stage) -> None:
-    """Tell which run this is; an online run's curves run along environment steps."""
+def begin(loggers: Iterable[Logger], stage: Stage, resumed: bool) -> None:
+    """Tell which run this is, by the id that it had if it is resumed; online, curves run along environment steps."""
+    known = stage.folder / "wandb_id.txt"
+    if resumed and known.is_file():
+        for logger in _ours(loggers):
+            logger._wandb_init["id"] = logger._wandb_init.get("id") or known.read_text().strip()
     for run in _runs(loggers):
+        write_atomically(known, f"{run.id}\n")
         settings = {key: stage.config.get(key) for key in ("model", "data", "trainer")}
         run.config.update({"stage": stage.name, "seed": stage.seed, "settings": settings}, allow_val_change=True)
         if stage.online:
@@ -35,5 +41,9 @@ def end(loggers: Iterable[Logger], folder: Path) -> None:
         run.finish()
 
 
+def _ours(loggers: Iterable[Logger]) -> Iterator[WandbLogger]:
+    return (logger for logger in loggers if isinstance(logger, WandbLogger))
+
+
 def _runs(loggers: Iterable[Logger]) -> Iterator[Any]:
-    return (logger.experiment for logger in loggers if isinstance(logger, WandbLogger))
+    return (logger.experiment for logger in _ours(loggers))

@@ -112,6 +112,14 @@ class Oracle:
         pick = first.gather(1, self._pick(log_probabilities.gather(1, first), noises[0]))
         return Judgement(pick.squeeze(1).to(device), log_probabilities.to(device))
 
+    def state_dict(self) -> dict[str, int]:
+        """How much has been asked."""
+        return {"asked": self.asked, "hits": self.hits}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Goes on counting where `state_dict` was taken; what was asked after it is in the cache."""
+        self.asked, self.hits = state["asked"], state["hits"]
+
     def answers(self, questions: Questions) -> Tensor:
         """(B, K + 1) log-probabilities in the order shown, from the cache or else from the model.
 

@@ -128,6 +128,7 @@ class OnlineAdapt(LightningModule):
 
     def on_train_start(self) -> None:
         """Measures before the first update (e = 0), the frozen iALP beside the policy that will adapt."""
+        self.clock = time.perf_counter()  # a resumed run begins in the midst of an epoch
         if self.rows:
             return  # resumed: measured already
         if self.scheme.needs_pretrained:

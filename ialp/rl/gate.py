@@ -1,5 +1,7 @@
 """A take-over that waits for evidence."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, distributed, nn
 
@@ -73,6 +75,14 @@ class GatedAlpha(nn.Module, AlphaSchedule):
         alone = self.alone(user)
         chosen = alone <= LEARNER
         self.unheard.append(torch.stack([alone[chosen].cpu().float(), returns[chosen.to(returns.device)].cpu()]))
+
+    def local_state(self) -> dict[str, Any]:
+        """The returns since the last look."""
+        return {"unheard": torch.cat([torch.zeros(2, 0), *self.unheard], dim=1)}
+
+    def load_local_state(self, state: dict[str, Any]) -> None:
+        """Looks at them next time."""
+        self.unheard = [state["unheard"].cpu()]
 
     def __call__(self, environment_steps: int) -> float:
         """α, moved by the steps since the last look in the direction that the test gives."""

@@ -49,4 +49,4 @@ class ReplayBuffer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` gave."""
         self.columns, self.added = state["columns"], state["added"]
-        self.generator.set_state(state["generator"])
+        self.generator.set_state(state["generator"].cpu())

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from typing import Any
 
 from torch import Tensor
 
@@ -25,6 +26,13 @@ class AlphaSchedule(ABC):
 
     def hear(self, user: Tensor, returns: Tensor) -> None:  # noqa: B027 - most do not listen
         """Called with the returns (E,) of episodes that users (E,) have just finished."""
+
+    def local_state(self) -> dict[str, Any]:
+        """What this process alone knows and a resumed run needs, beside buffers; tensors, numbers and texts."""
+        return {}
+
+    def load_local_state(self, state: dict[str, Any]) -> None:  # noqa: B027 - most know nothing
+        """Goes on where `local_state` was taken."""
 
     def figures(self) -> dict[str, float]:
         """What is worth logging beside α."""

@@ -64,6 +64,13 @@ class Scheme(nn.Module, ABC):
     def hear(self, user: Tensor, returns: Tensor) -> None:
         """Called with the returns (E,) of episodes that users (E,) have just finished while learning."""
 
+    def local_state(self) -> dict[str, Any]:
+        """What this process alone knows and a resumed run needs, beside the buffers; tensors, numbers and texts."""
+        return {}
+
+    def load_local_state(self, state: dict[str, Any]) -> None:
+        """Goes on where `local_state` was taken."""
+
     def results(self) -> dict[str, Any]:
         """What done.json says of the scheme."""
         return {}

@@ -96,6 +96,17 @@ class LLMOnline(Scheme):
         acceptance = self.accepted / max(self.judged, 1)
         return {"acceptance": acceptance, "judgements": float(self.judged), "asked": float(self.oracle.asked)}
 
+    def local_state(self) -> dict[str, Any]:
+        """The generator of the candidates, and the counts."""
+        counts = {"judged": self.judged, "accepted": self.accepted, "oracle": self.oracle.state_dict()}
+        return {"generator": self.generator.get_state(), **counts}
+
+    def load_local_state(self, state: dict[str, Any]) -> None:
+        """Goes on drawing and counting."""
+        self.generator.set_state(state["generator"].cpu())
+        self.judged, self.accepted = state["judged"], state["accepted"]
+        self.oracle.load_state_dict(state["oracle"])
+
     def results(self) -> dict[str, Any]:
         """The judge, and what it was asked; answers from the cache cost next to no time."""
         oracle = self.oracle

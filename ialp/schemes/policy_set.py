@@ -1,7 +1,7 @@
 """A-iALP_ap: a frozen policy beside a learnable one (section 4.2.3)."""
 
 import copy
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -67,6 +67,14 @@ class PolicySet(Scheme):
     def hear(self, user: Tensor, returns: Tensor) -> None:
         """Lets the schedule know how users fare."""
         self.schedule.hear(user, returns)
+
+    def local_state(self) -> dict[str, Any]:
+        """The schedule's."""
+        return self.schedule.local_state()
+
+    def load_local_state(self, state: dict[str, Any]) -> None:
+        """The schedule goes on."""
+        self.schedule.load_local_state(state)
 
     def mixture(self) -> dict[str, tuple[float, ActorCritic]]:
         """θ with 1 − α, φ with α."""

@@ -130,7 +130,9 @@ def test_user_errors_leave_nothing_behind(fit: Fit, capfd: pytest.CaptureFixture
 
 def test_a_user_error_after_a_checkpoint_keeps_what_is_trained(fit: Fit, folder_of: FolderOf) -> None:
     """A spent budget or a lost server may come after hours."""
-    assert fit("world", "--model.init_args.fail", "spent", "--trainer.max_epochs", "2") == 2
+    resume = '[{"class_path": "ialp.experiment.resume.ResumeCheckpoint", "init_args": {"every_n_steps": 1}}]'
+    spent = ("--model.init_args.fail", "spent", "--trainer.max_epochs", "2", f"--trainer.callbacks={resume}")
+    assert fit("world", *spent) == 2
     assert list(folder_of("world").glob("checkpoints/*.ckpt"))
     assert not (folder_of("world") / "done.json").exists()
 
@@ -157,12 +159,15 @@ def test_a_run_that_an_error_ended_says_which(fit: Fit, folder_of: FolderOf) -> 
     assert read_done(folder_of("world")) is None
 
 
-def test_what_is_half_finished_is_set_aside(fit: Fit, folder_of: FolderOf) -> None:
+@pytest.mark.parametrize("arguments", [["--resume", "false"], []])
+def test_what_is_not_gone_on_with_is_set_aside(fit: Fit, folder_of: FolderOf, arguments: list[str]) -> None:
     fit("world")
     folder = folder_of("world")
     (folder / "done.json").unlink()
     (folder / "leftover").touch()
-    assert fit("world") == 0
+    if not arguments:  # nothing to go on from
+        (folder / "checkpoints" / "last.ckpt").unlink()
+    assert fit("world", *arguments) == 0
     assert (folder / "done.json").is_file() and not (folder / "leftover").exists()
     assert Path(f"{folder}.unfinished-1", "leftover").exists()
 

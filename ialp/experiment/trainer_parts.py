@@ -1,0 +1,63 @@
+"""What a run gives Lightning's Trainer besides what the config says: folder, checkpoints, metrics.csv, progress."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, Logger
+
+from ialp.experiment.checkpoint_file import SealedCheckpointIO
+from ialp.experiment.metrics_file import MetricsFile
+from ialp.experiment.progress import PlainProgress
+from ialp.experiment.resume import ResumeCheckpoint
+from ialp.experiment.stages import Stage
+
+
+def trainer_parts(stage: Stage, verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the Trainer that a run sets.
+
+    Args:
+        stage: the run.
+        verb: fit, validate, test or predict.
+        given: the config's `trainer`, instantiated.
+    """
+    callbacks = [*_as_list(given.get("callbacks")), *_own_callbacks(stage, verb, given)]
+    # What other verbs write lies in a folder of its own: a finished run stays as it is.
+    folder = stage.folder if verb == "fit" else stage.folder / verb
+    return {
+        "default_root_dir": str(folder),
+        "logger": _loggers(stage, given.get("logger")) if verb == "fit" else False,
+        "enable_progress_bar": any(isinstance(each, ProgressBar) for each in callbacks),
+        "callbacks": callbacks,
+        "plugins": _plugins(_as_list(given.get("plugins"))),
+    }
+
+
+def _own_callbacks(stage: Stage, verb: str, given: Mapping[str, Any]) -> Iterator[Callback]:
+    named = _as_list(given.get("callbacks"))
+    wanted = given.get("enable_checkpointing") is not False and verb == "fit"
+    if wanted and not any(isinstance(each, ResumeCheckpoint) for each in named):
+        yield ResumeCheckpoint()
+    if given.get("enable_progress_bar") is not False and not any(isinstance(each, ProgressBar) for each in named):
+        yield RichProgressBar() if sys.stdout.isatty() else PlainProgress(name=stage.name)
+
+
+def _loggers(stage: Stage, given: Any) -> Any:
+    """metrics.csv in the run's folder, beside whatever logger the config names."""
+    if given is False:
+        return False
+    chosen = [each for each in _as_list(given) if isinstance(each, Logger)]
+    if any(isinstance(each, CSVLogger) for each in chosen):
+        return chosen
+    return [MetricsFile(stage.folder), *chosen]  # first: its folder is the run's
+
+
+def _plugins(given: list[Any]) -> list[Any]:
+    """Whoever writes a checkpoint, it is whole or absent."""
+    return given if any(isinstance(each, CheckpointIO) for each in given) else [*given, SealedCheckpointIO()]
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
