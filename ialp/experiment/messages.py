@@ -19,6 +19,7 @@ KNOWN = (
     r".*`IterableDataset` has `__len__` defined",  # which keeps Lightning from fetching a batch ahead
     r".*is_gradient_checkpointing",  # between PEFT and transformers
     r".*configure_optimizers` returned `None`",  # a judge that learns nothing
+    r".*your dataloader is not resumable",  # ours is, and of others the epoch's batches are passed over
     r".*The dirpath has changed",  # the same folder, once absolute and once relative
 )
 

@@ -71,9 +71,13 @@ class ResumeCheckpoint(Checkpoint):
         self._save(trainer, LAST, finished=True)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Figures that were logged before the cut belong to the run."""
-        for name, value in (self._state or {}).get("metrics", {}).items():
+        """What was logged and counted before the cut belongs to the run."""
+        if self._state is None:
+            return
+        for name, value in self._state["metrics"].items():
             trainer.callback_metrics.setdefault(name, torch.tensor(value, dtype=torch.float64))
+        if self._state["finished"]:
+            self._load_data(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Signals end the process again."""
@@ -146,9 +150,13 @@ class ResumeCheckpoint(Checkpoint):
             restore_chance(own["epoch_chance"])
             for _ in range(batches):
                 next(trainer.fit_loop._data_fetcher.iterator)  # type: ignore[union-attr, arg-type]
-        if own["data"] is not None:
-            dataset.load_state_dict(own["data"])
+        self._load_data(trainer)
         restore_chance(own["chance"])
+
+    def _load_data(self, trainer: Trainer) -> None:
+        assert self._state is not None
+        if (data := self._state["ranks"][trainer.global_rank]["data"]) is not None:
+            _dataset(trainer).load_state_dict(data)
 
     def _save(self, trainer: Trainer, name: str, finished: bool) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]

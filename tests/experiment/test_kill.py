@@ -149,7 +149,7 @@ def test_twenty_kills_over_all_stages(whole: Project, broken: Project) -> None:
 
 
 def kill_within(project: Project, stage: str, moment: float) -> bool:
-    """Kill so many seconds after the training began; a run that was through by then is made anew, and killed earlier."""
+    """Kill so many seconds after the training began; a run that was through by then is made anew, and killed sooner."""
     folder = project.folder / "runs" / stage
     while project.fit(stage, how="seconds of training", at=moment) != KILLED:
         for done in folder.glob("*/done.json"):
