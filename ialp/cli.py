@@ -1,5 +1,6 @@
 """The command line. Nothing heavy is imported before the verb is known, so that `ialp --help` answers at once."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ OTHER_VERBS = {
     "init": "lay down configs, a callback to copy and a data folder",
 }
 INTERRUPTED = 130
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,6 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("IALP_DEBUG"):
             raise
+        if isinstance(error, OSError) and error.errno in NO_SPACE:
+            print(
+                f"ialp: error: no space left on the disk of {error.filename or os.getcwd()}: make room and call again;"
+                " a run goes on from its last checkpoint",
+                file=sys.stderr,
+            )
+            return 2
         place = extract_tb(error.__traceback__)[-1]
         where = f"{place.filename}:{place.lineno}; IALP_DEBUG=1 shows the way there"
         print(f"ialp: error: {type(error).__name__}: {error} ({where})", file=sys.stderr)

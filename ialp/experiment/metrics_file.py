@@ -41,9 +41,9 @@ class MetricsWriter(ExperimentWriter):
 
     def rewind(self, rows: int) -> None:
         """Forget all but the first rows, and columns that came later."""
-        self.metrics, self.written = [], self.written[:rows]
-        self.metrics_keys = sorted({key for row in self.written for key, value in row.items() if value != ""})
-        kept = [{key: row[key] for key in self.metrics_keys if key in row} for row in self.written]
+        kept = [{key: value for key, value in row.items() if value != ""} for row in self.written[:rows]]
+        self.metrics, self.written = [], kept
+        self.metrics_keys = sorted({key for row in kept for key in row})
         write_atomically(self.path, _csv(self.metrics_keys, kept, header=True))
 
     def _check_log_dir_exists(self) -> None:

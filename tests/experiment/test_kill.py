@@ -166,11 +166,12 @@ def timed(project: Project) -> float:
 
 
 def tables(project: Project) -> dict[str, str]:
-    """What the report says, by file; its folder has no other files than whole ones."""
+    """What the report says, by file, but for wall times; its folder has no other files than whole ones."""
     folder = project.folder / "report"
     assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
     kinds = {".md", ".csv", ".tex"}
-    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.suffix in kinds}
+    found = [path for path in folder.rglob("*") if path.suffix in kinds and path.stem not in ("cost", "README")]
+    return {str(path.relative_to(folder)): path.read_text() for path in found}
 
 
 assert set(ORDER) == set(STAGES)

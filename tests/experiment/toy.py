@@ -47,6 +47,12 @@ class Toy(LightningModule):
             raise RuntimeError("boom")
         if self.fail == "interrupt":
             os.kill(os.getpid(), signal.SIGINT)
+        if self.fail == "terminate" and self.global_step == 2 and not Path("terminated").exists():
+            Path("terminated").touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+        if self.fail == "crash" and self.global_step == 3 and not Path("crashed").exists():
+            Path("crashed").touch()
+            raise RuntimeError("boom")
         if self.fail == "wait":
             Path("waiting").touch()
             for _ in range(600):
