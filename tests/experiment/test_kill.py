@@ -170,7 +170,7 @@ def tables(project: Project) -> dict[str, str]:
     folder = project.folder / "report"
     assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
     kinds = {".md", ".csv", ".tex"}
-    found = [path for path in folder.rglob("*") if path.suffix in kinds and path.stem not in ("cost", "README")]
+    found = [path for path in folder.rglob("*") if path.suffix in kinds and path.stem not in ("cost", "provenance")]
     return {str(path.relative_to(folder)): path.read_text() for path in found}
 
 
