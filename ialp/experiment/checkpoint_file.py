@@ -11,6 +11,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 
 from ialp.errors import UserError
+from ialp.experiment.runs import checkpoints
 
 MARK = b"ialp-sha256:"
 SEAL = len(MARK) + 64
@@ -128,16 +129,6 @@ def sync_folder(folder: Path) -> None:
 def _not_written(path: Path, error: Exception) -> str:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
     return f"{path}: the checkpoint could not be written ({reason})"
-
-
-LAST = "last.ckpt"
-"""Of a training that is over."""
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """A run's own checkpoints, newest first."""
-    steps = sorted(folder.glob("step-*.ckpt"), reverse=True)  # numbers have leading zeros
-    return [path for path in (folder / LAST,) if path.is_file()] + steps
 
 
 def newest(folder: Path) -> Path | None:

@@ -15,8 +15,9 @@ from torch.utils.data import IterableDataset
 from ialp.errors import UserError
 from ialp.experiment.building import CHILD
 from ialp.experiment.chance import chance, restore_chance
-from ialp.experiment.checkpoint_file import LAST, checkpoints, newest
+from ialp.experiment.checkpoint_file import newest
 from ialp.experiment.metrics_file import MetricsFile
+from ialp.experiment.runs import LAST, checkpoints
 from ialp.experiment.signals import StopRequest
 
 

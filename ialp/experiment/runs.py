@@ -14,6 +14,16 @@ CRASH = "crash.txt"
 """What a run leaves that an error ended; one that was killed or interrupted leaves neither."""
 
 
+LAST = "last.ckpt"
+"""The checkpoint of a training that is over."""
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """A run's own checkpoints, newest first."""
+    steps = sorted(folder.glob("step-*.ckpt"), reverse=True)  # numbers have leading zeros
+    return [path for path in (folder / LAST,) if path.is_file()] + steps
+
+
 def read_done(folder: Path) -> dict[str, Any] | None:
     """done.json of a finished run; None where there is none.
 
@@ -83,7 +93,7 @@ def list_runs(runs_dir: str = "runs", stage: str | None = None) -> None:
         return
     table = Table("run", "finished", "seconds", "data", "R e=0", "R end", box=None, pad_edge=False)
     for folder, done in runs.items():
-        table.add_row(str(folder), *_row(done))
+        table.add_row(str(folder), *([_how_far(folder)] if done is None else _row(done)))
     _print(table)
 
 
@@ -158,9 +168,15 @@ def _built_on(folder: Path, leaving: list[Path]) -> list[Path]:
     ]
 
 
-def _row(done: Mapping[str, Any] | None) -> list[str]:
-    if done is None:
-        return ["unfinished", "", "", "", ""]
+def _how_far(folder: Path) -> str:
+    """Of an unfinished run: where it goes on."""
+    kept = checkpoints(folder / "checkpoints")
+    if not kept:
+        return "unfinished"
+    return "unfinished, trained" if kept[0].name == LAST else f"unfinished, at update {int(kept[0].stem[5:]):,}"
+
+
+def _row(done: Mapping[str, Any]) -> list[str]:
     evaluation = (done.get("results") or {}).get("evaluation") or {}
     figures = evaluation.get("adapted") or evaluation.get("frozen") or {}
     returns = [_short((figures.get(epoch) or {}).get("return")) for epoch in ("0", "end")]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # the last is how SLURM is mostly told to warn
 TERMINATED = 128 + signal.SIGTERM
 """Exit code of a run that SIGTERM has stopped."""
 

@@ -9,7 +9,8 @@ import torch
 
 from ialp.errors import UserError
 from ialp.experiment import checkpoint_file
-from ialp.experiment.checkpoint_file import DamagedError, SealedCheckpointIO, checkpoints, newest, verify
+from ialp.experiment.checkpoint_file import DamagedError, SealedCheckpointIO, newest, verify
+from ialp.experiment.runs import checkpoints
 
 STATE = {"weights": torch.arange(1000.0), "step": 3, "names": ["a", None, (1, 2.5)]}
 

@@ -30,8 +30,12 @@ def figures(start: float, end: float) -> dict[str, Any]:
 def test_list_shows_figures_and_what_is_unfinished(capsys: pytest.CaptureFixture) -> None:
     make("policy/0-aa", figures(3.25, 17.5) | {"data": {"name": "lfm"}})
     make("policy/1-bb")
+    kept = make("policy/2-cc") / "checkpoints"
+    kept.mkdir()
+    (kept / "step-000001500.ckpt").touch()
     assert main(["runs", "list"]) == 0
     said = capsys.readouterr().out.splitlines()
+    assert said[3].split(maxsplit=1)[1].strip() == "unfinished, at update 1,500"
     assert said[1].split() == ["runs/policy/0-aa", "1", "lfm", "3.25", "17.5"]
     assert said[2].split() == ["runs/policy/1-bb", "unfinished"]
 
