@@ -30,7 +30,7 @@ def figures(start: float, end: float) -> dict[str, Any]:
 def test_list_shows_figures_and_what_is_unfinished(capsys: pytest.CaptureFixture) -> None:
     make("policy/0-aa", figures(3.25, 17.5) | {"data": {"name": "lfm"}})
     make("policy/1-bb")
-    kept = make("policy/2-cc") / "checkpoints"
+    kept = Path(make("policy/2-cc"), "checkpoints")
     kept.mkdir()
     (kept / "step-000001500.ckpt").touch()
     assert main(["runs", "list"]) == 0
