@@ -10,6 +10,7 @@ from typing import Any
 
 from ialp import __version__
 from ialp.errors import UserError
+from ialp.experiment.processes import complain, end_with_parent, lost_a_peer
 
 TRAINER_VERBS = {
     "fit": "run the stage that a config describes, and first whatever it builds on",
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if os.environ.get("IALP_DEBUG"):
             raise
-        print(f"ialp: error: {error}", file=sys.stderr)
+        complain(str(error))
         return 2
     except KeyboardInterrupt:
         if "IALP_STAGE" not in os.environ:  # the run that builds this stage says so
@@ -57,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         place = extract_tb(error.__traceback__)[-1]
         where = f"{place.filename}:{place.lineno}; IALP_DEBUG=1 shows the way there"
-        print(f"ialp: error: {type(error).__name__}: {error} ({where})", file=sys.stderr)
+        lost = "another process of this run has ended before its time"
+        complain(lost if lost_a_peer(error) else f"{type(error).__name__}: {error} ({where})")
         return 1
     except SystemExit as end:  # argument parsers and stages that failed have said why
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -75,6 +77,7 @@ def run(arguments: list[str]) -> int:
         print(f"ialp {__version__}")
         return 0
     if verb in TRAINER_VERBS:
+        end_with_parent()
         from ialp.experiment.training import run_trainer_verb
 
         return run_trainer_verb(verb, rest)

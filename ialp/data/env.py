@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from ialp.data.log_source import LogSource
-from ialp.data.ranks import share_of_rank
+from ialp.data.ranks import share_of_rank, world_size
 from ialp.data.rollout import Rollout
 from ialp.envs import BatchEnv, World
 from ialp.rl.chance import stream, uniforms
@@ -50,7 +50,8 @@ class OnlineRollout(Rollout):
         self.module, self.env = module, env
         self.reward_scale, self.seed = reward_scale, stream(seed, "exploration")
         self.running = torch.zeros(env.num_users)  # (B,) return of the episode so far
-        self.finished: deque[tuple[float, float]] = deque(maxlen=20)  # return and length of the latest episodes
+        # Return and length of the latest episodes, 20 over all ranks.
+        self.finished: deque[tuple[float, float]] = deque(maxlen=max(1, 20 // world_size()))
 
     def step(self) -> None:
         """One recommendation to every user."""
@@ -65,7 +66,7 @@ class OnlineRollout(Rollout):
         feedback = env.step(action)
         reward = feedback.reward * self.reward_scale
         self.buffer.add(Transition(env.items, length, reward, feedback.terminated, feedback.truncated))
-        self.module.environment_steps += env.num_users * self.module.trainer.world_size
+        self.module.environment_steps += env.num_users * self.module.trainer.world_size  # all ranks have as many
         self._record(feedback.reward, feedback.terminated | feedback.truncated)
 
     def state(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from ialp.data.env import EnvDataModule, load_online_state, online_state
 from ialp.data.log_source import LogSource
+from ialp.data.ranks import sum_over_ranks, world_size
 from ialp.data.rollout import Episodic
 from ialp.envs import BatchEnv
 from ialp.rl.chance import stream, uniforms
@@ -38,7 +39,8 @@ class EpisodeRollout(Episodic):
         self.rollouts, self.minibatches = rollouts, minibatches
         self.reward_scale, self.seed = reward_scale, stream(seed, "exploration")
         self.generator = torch.Generator().manual_seed(stream(seed, f"minibatches of {int(env.user[0])}"))
-        self.finished: deque[tuple[float, float]] = deque(maxlen=20)  # return and length of the latest episodes
+        # Return and length of the latest episodes, 20 over all ranks.
+        self.finished: deque[tuple[float, float]] = deque(maxlen=max(1, 20 // world_size()))
         self.played: dict[str, Tensor] = {}  # rewards, who left, and the order in which the episodes are learnt from
 
     def __len__(self) -> int:
@@ -102,8 +104,7 @@ class EpisodeRollout(Episodic):
 
     def _record(self, rewards: Tensor) -> None:
         steps = self.env.length - 1
-        total = self.module.trainer.strategy.reduce(steps.sum(), reduce_op="sum")
-        self.module.environment_steps += int(total)
+        self.module.environment_steps += int(sum_over_ranks(steps.sum()))
         self.finished.extend(zip(rewards.sum(1).tolist(), steps.tolist(), strict=True))
         self.module.scheme.hear(self.env.user, rewards.sum(1))
 

@@ -9,7 +9,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from ialp.data.interactions import Interactions
 from ialp.data.log_source import Log, LogSource
+from ialp.data.ranks import SharedBatches, share_of_rank
 from ialp.errors import UserError
+from ialp.rl.chance import stream
 
 UNIFORM_NEGATIVES = 99  # per true next item of the test sequences: hit rate at 10 of 100
 
@@ -72,7 +74,7 @@ class ValidationWindows(Dataset):
     """Windows of test sequences with negatives that never change.
 
     One element is a whole batch: items (B, T), candidates with negatives drawn as in training (B, T, 1 + n), for the
-    loss, and candidates with uniform negatives (B, T, 100), for AUC and hit rate.
+    loss, and candidates with uniform negatives (B, T, 100), for AUC and hit rate; its index is the list of its rows.
     """
 
     def __init__(
@@ -87,7 +89,7 @@ class ValidationWindows(Dataset):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    def __getitem__(self, indices: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         return self.items[indices], self.drawn[indices], self.uniform[indices]
 
 
@@ -102,7 +104,7 @@ class LogDataModule(LightningDataModule):
 
     Args:
         log: Where the log comes from.
-        batch_size: Windows per batch.
+        batch_size: Windows per batch, over all ranks.
         negatives: Negatives per true next item, drawn by popularity, so that taste counts and not fame.
         popularity_power: Items are drawn in proportion to their count to this power.
         smoothing: Added to that, for items that the training part does not hold.
@@ -144,7 +146,9 @@ class LogDataModule(LightningDataModule):
             return
         self.log = self.source.load()
         sizes = self.window, self.negatives
-        self.training = TrainingWindows(self.log.train, *sizes, self._source(self.seed))
+        own = self.trainer.global_rank if self.trainer else 0
+        seed = stream(self.seed, f"negatives of rank {own}") if own else self.seed
+        self.training = TrainingWindows(self.log.train, *sizes, self._source(seed))
         self.validation = ValidationWindows(self.log.test, *sizes, self._source(self.seed + 1), self.num_items)
 
     def _source(self, seed: int) -> PopularityNegatives:
@@ -153,11 +157,13 @@ class LogDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Batches of (items (B, T), candidates (B, T, 1 + negatives)), shuffled."""
-        return DataLoader(self.training, self.batch_size, shuffle=True, collate_fn=unchanged)
+        _, batch_size = share_of_rank(self.trainer, self.batch_size, "data.batch_size")
+        return DataLoader(self.training, batch_size, shuffle=True, collate_fn=unchanged)
 
     def val_dataloader(self) -> DataLoader:
         """Batches of (items, candidates as in training, candidates with uniform negatives) of the test sequences."""
-        return DataLoader(self.validation, self.batch_size, collate_fn=unchanged)
+        batches = SharedBatches(self.trainer, len(self.validation), self.batch_size)
+        return DataLoader(self.validation, batch_size=None, sampler=batches, collate_fn=unchanged)
 
 
 def unchanged(batch: Any) -> Any:

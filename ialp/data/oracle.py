@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ialp.data.log_source import LogSource
-from ialp.data.ranks import share_of_rank
+from ialp.data.ranks import share_of_budget, share_of_rank
 from ialp.data.rollout import Rollout
 from ialp.oracle import Judging, Oracle, open_oracle
 from ialp.rl.candidates import CandidateSampler, WithNeighbours
@@ -134,7 +134,8 @@ class OracleDataModule(LightningDataModule):
         neighbours: text neighbours per item that the sampler may draw from.
         template: a prompt template file of one's own.
         cache: file of the judgement cache.
-        budget: questions that the model may be asked at most, cached answers not counted; null for no limit.
+        budget: questions that the model may be asked at most, over all ranks, each its share; cached answers are not
+            counted; null for no limit.
     """
 
     def __init__(
@@ -171,7 +172,7 @@ class OracleDataModule(LightningDataModule):
         assert self.trainer is not None
         self.log = self.source.load()
         self.oracle = open_oracle(
-            self.log, self.judge, self.oracle_run, self.judging, self.template, self.cache, self.budget
+            self.log, self.judge, self.oracle_run, self.judging, self.template, self.cache, share_of_budget(self.budget)
         )
         popularity = self.log.train.popularity(self.log.catalogue.num_items)
         self.sampler.prepare(self.log.neighbours(self.neighbours), popularity)

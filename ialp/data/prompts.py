@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from ialp.data.interactions import Interactions
 from ialp.data.log_source import Log, LogSource
+from ialp.data.ranks import share_of_rank
 from ialp.errors import UserError
 from ialp.oracle.prompt import PromptTemplate
 from ialp.oracle.questions import Questions
@@ -43,7 +44,7 @@ class PromptDataModule(LightningDataModule):
         none_share: Share of questions without the true candidate, whose answer is None.
         candidates: K, items to choose from.
         max_history: Only the latest so many items are shown.
-        batch_size: Questions per step.
+        batch_size: Questions per step, over all ranks.
         template: A prompt template file of one's own.
         seed: Of all draws; those of the held-out questions have a fixed seed of their own.
     """
@@ -100,13 +101,16 @@ class PromptDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Batches of the sampled interactions, with this epoch's candidates."""
         rows = range(len(self._training[0]))
-        return DataLoader(rows, self.batch_size, shuffle=True, collate_fn=self._training_batch)  # type: ignore[arg-type]
+        _, batch_size = share_of_rank(self.trainer, self.batch_size, "data.batch_size")
+        return DataLoader(rows, batch_size, shuffle=True, collate_fn=self._training_batch)  # type: ignore[arg-type]
 
     def val_dataloader(self) -> DataLoader:
         """Batches of the validation interactions, whose candidates never change."""
         batch = self._ask(*self._validation, self.none_share, torch.Generator().manual_seed(self.seed))
         rows = range(len(batch.answer))
-        return DataLoader(rows, self.batch_size, collate_fn=lambda indices: select(batch, indices))  # type: ignore[arg-type]
+        share_of_rank(self.trainer, len(rows), "data.validation")  # a question that counts twice would be no measure
+        _, batch_size = share_of_rank(self.trainer, self.batch_size, "data.batch_size")
+        return DataLoader(rows, batch_size, collate_fn=lambda indices: select(batch, indices))  # type: ignore[arg-type]
 
     def calibration(self) -> tuple[PromptBatch, PromptBatch]:
         """Questions of the training world that nothing was tuned on: with the true next item, and without it."""

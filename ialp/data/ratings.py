@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from ialp.data.log_source import LogSource
+from ialp.data.ranks import SharedBatches, share_of_rank
 from ialp.data.rating_log import RatingLog, Ratings
 from ialp.errors import UserError
 
@@ -15,7 +16,7 @@ class RatingsDataModule(LightningDataModule):
 
     Args:
         log: Where the ratings come from.
-        batch_size: Ratings per batch.
+        batch_size: Ratings per batch, over all ranks.
         validation: Share that is held out to stop by.
         seed: Of that choice.
     """
@@ -51,11 +52,13 @@ class RatingsDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Batches of (user (B,) from 0, item (B,), rating (B,)), shuffled."""
-        return DataLoader(_dataset(self._training), self.batch_size, shuffle=True)
+        _, batch_size = share_of_rank(self.trainer, self.batch_size, "data.batch_size")
+        return DataLoader(_dataset(self._training), batch_size, shuffle=True)
 
     def val_dataloader(self) -> DataLoader:
         """The same of those held out."""
-        return DataLoader(_dataset(self._held_out), self.batch_size)
+        batches = SharedBatches(self.trainer, len(self._held_out), self.batch_size)
+        return DataLoader(_dataset(self._held_out), batch_size=None, sampler=batches)
 
 
 def _dataset(ratings: Ratings) -> TensorDataset:

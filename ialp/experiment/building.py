@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from ialp.errors import UserError
+from ialp.experiment.processes import launched, rank
 from ialp.experiment.signals import TERMINATED, Terminated, sigterm_as_exit
 from ialp.experiment.stages import Stage
 
@@ -23,6 +24,9 @@ LAUNCHER = re.compile(
     r"(GROUP_|ROLE_|LOCAL_|NODE_)?RANK$|(GROUP_|ROLE_|LOCAL_)?WORLD_SIZE$|MASTER_|SLURM_|TORCHELASTIC_"
 )
 """Variables by which torchrun and SLURM would make a stage's process believe that it is one of many."""
+
+SIGN_EVERY, PATIENCE = 2.0, 45.0
+"""Seconds between two signs of the process that builds a stage, and without one until the others give it up."""
 
 
 class StageFailed(SystemExit):
@@ -75,8 +79,9 @@ def build(stage: Stage) -> None:
     command = [sys.executable, "-m", "ialp", "fit", *stage.arguments]
     process = subprocess.Popen(command, env=child_environment(stage))
     try:
-        with sigterm_as_exit():
+        with sigterm_as_exit(), showing_life(stage) as show:
             while (code := process.poll()) is None:
+                show()
                 time.sleep(0.1)  # not wait(): where another thread takes the signal, it would go on waiting
     except BaseException:
         stop(process)
@@ -107,15 +112,53 @@ def child_environment(stage: Stage) -> dict[str, str]:
     return kept | {CHILD: stage.name}
 
 
-def wait_for(stage: Stage) -> None:
-    """Ranks other than the first poll: a barrier would run into the process group's timeout."""
+def wait_for(stage: Stage, patience: float = PATIENCE) -> None:
+    """Ranks other than the first poll: a barrier would run into the process group's timeout.
+
+    Raises:
+        UserError: For `patience` seconds there was no sign of the first process.
+    """
+    seen, latest = None, time.monotonic()
     while not stage.finished:
         time.sleep(1)
+        if (sign := last_sign(stage)) != seen:
+            seen, latest = sign, time.monotonic()
+        elif time.monotonic() - latest > patience:
+            raise UserError(
+                f"stage {stage.name}: for {patience:.0f} s no sign of the first process, which builds it; "
+                f"if that is at work, {stage.folder.parent} must lie where all processes see it"
+            )
 
 
-def rank() -> int:
-    """This process's rank, 0 without a launcher."""
-    return int(next((os.environ[key] for key in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if key in os.environ), 0))
+def last_sign(stage: Stage) -> int | None:
+    """When the first process last showed that it is building a stage, by the clock of the file system."""
+    try:
+        return sign_of_life(stage).stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def sign_of_life(stage: Stage) -> Path:
+    """The file by which other processes know that the first one is building a stage."""
+    return stage.folder.parent / f".{stage.folder.name}.building"
+
+
+@contextmanager
+def showing_life(stage: Stage) -> Iterator[Callable[[], None]]:
+    """While the first process of several builds a stage, what is yielded tells the others so, if called often."""
+    path, latest = sign_of_life(stage), -SIGN_EVERY
+
+    def show() -> None:
+        nonlocal latest
+        if launched() > 1 and time.monotonic() - latest > SIGN_EVERY:
+            latest = time.monotonic()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+
+    try:
+        yield show
+    finally:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

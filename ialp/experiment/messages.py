@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from logging.handlers import MemoryHandler
 
 from ialp.experiment.building import CHILD
+from ialp.experiment.processes import rank
 from ialp.experiment.stages import Stage
 
 LOUD = ("lightning", "lightning.pytorch", "lightning.fabric")
@@ -45,9 +46,9 @@ class Warnings(logging.StreamHandler):
         self.setFormatter(logging.Formatter("ialp: %(levelname)s: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print what is new."""
+        """Print what is new, in the first process of a run."""
         text = record.getMessage()
-        if text not in self.said and not text.startswith("no data root is set"):
+        if rank() == 0 and text not in self.said and not text.startswith("no data root is set"):
             self.said.add(text)
             super().emit(record)
 

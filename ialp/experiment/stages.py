@@ -1,6 +1,7 @@
 """What a run is built on, worked out by fingerprint before anything runs."""
 
 import json
+import os
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ialp.errors import UserError
 from ialp.experiment.config_check import check_configs
 from ialp.experiment.fingerprint import fingerprint
+from ialp.experiment.processes import launched, rank
 from ialp.experiment.runs import read_done
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def plan(
     if seed is not None and not plain["fixed_seed"]:
         arguments = [*arguments, f"--seed_everything={seed}"]
     elif plain["seed_everything"] is True:
-        arguments = [*arguments, f"--seed_everything={random.SystemRandom().randrange(2**31)}"]
+        arguments = [*arguments, f"--seed_everything={drawn_seed()}"]
     arguments = _without_empty_root(plain, arguments)
     inputs = {key: value for key, value in (plain["upstream"] or {}).items() if value}
     marks = {key: f"upstream {key}" for key in inputs}
@@ -92,6 +94,19 @@ def plan(
     arguments = [*arguments, *(f"--upstream.{key}={stage.folder}" for key, stage in upstream.items())]
     config = parse(arguments)
     return _stage(run_name(files, config), arguments, config, upstream)
+
+
+def drawn_seed() -> int:
+    """A seed for a run that leaves it to chance; that of the first process in those that it has started.
+
+    Raises:
+        UserError: A launcher has started several processes, which would draw one each.
+    """
+    if rank() > 0 and "PL_GLOBAL_SEED" in os.environ:
+        return int(os.environ["PL_GLOBAL_SEED"])
+    if launched() > 1:
+        raise UserError("seed_everything: true: each process would draw its own; give a number")
+    return random.SystemRandom().randrange(2**31)
 
 
 def config_files(arguments: Sequence[str]) -> list[Path]:

@@ -12,6 +12,7 @@ from ialp.experiment.checkpoint_file import SealedCheckpointIO
 from ialp.experiment.metrics_file import MetricsFile
 from ialp.experiment.progress import PlainProgress
 from ialp.experiment.resume import ResumeCheckpoint
+from ialp.experiment.same_run import SameRun
 from ialp.experiment.stages import Stage
 
 
@@ -36,6 +37,7 @@ def trainer_parts(stage: Stage, verb: str, given: Mapping[str, Any]) -> dict[str
 
 
 def _own_callbacks(stage: Stage, verb: str, given: Mapping[str, Any]) -> Iterator[Callback]:
+    yield SameRun(stage)
     named = _as_list(given.get("callbacks"))
     wanted = given.get("enable_checkpointing") is not False and verb == "fit"
     if wanted and not any(isinstance(each, ResumeCheckpoint) for each in named):

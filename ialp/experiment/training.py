@@ -30,6 +30,7 @@ from ialp.experiment.messages import data_line, held_back, quiet
 from ialp.experiment.provenance import code_version, versions
 from ialp.experiment.resume import ResumeCheckpoint
 from ialp.experiment.runs import CRASH, DONE
+from ialp.experiment.same_run import check_processes
 from ialp.experiment.signals import Terminated, sigterm_as_exit
 from ialp.experiment.stages import Stage, plan
 from ialp.experiment.trainer_parts import trainer_parts
@@ -60,7 +61,7 @@ def command_line(kind: "type[IALPCLI]", verb: str, arguments: list[str]) -> "IAL
             seed_everything_default=0,
             auto_configure_optimizers=False,  # each module owns its optimiser
             save_config_callback=None,  # saved with the rest of the run's folder
-            trainer_defaults={"enable_model_summary": False},
+            trainer_defaults={"enable_model_summary": False, "devices": 1},  # more processes where they are asked for
             args=[verb, *arguments],
         )
     except MisconfigurationException as error:  # how Lightning says what a module or config lacks
@@ -145,7 +146,9 @@ class IALPCLI(LightningCLI):
         given = self._get(self.config_init, "trainer")
         parts = trainer_parts(self.stage, self.verb, given)
         self.resume = next((each for each in parts["callbacks"] if isinstance(each, ResumeCheckpoint)), None)
-        return super().instantiate_trainer(**parts, **kwargs)
+        trainer = super().instantiate_trainer(**parts, **kwargs)
+        check_processes(trainer)
+        return trainer
 
     def fit(self, model: LightningModule, **kwargs: Any) -> None:
         """Train into the run's folder, or only evaluate a model with `trains = False`; done.json comes last."""
@@ -166,6 +169,8 @@ class IALPCLI(LightningCLI):
 
     def predict(self, **kwargs: Any) -> None:
         """Predict with the run's checkpoint, into predict/predictions.pt of its folder."""
+        if self.trainer.world_size > 1:
+            raise UserError("predict works in one process: --trainer.devices 1")
         predictions = self.trainer.predict(**self._with_checkpoint(kwargs))
         path = self.stage.folder / self.verb / "predictions.pt"
         path.parent.mkdir(exist_ok=True, parents=True)
@@ -239,6 +244,7 @@ class IALPCLI(LightningCLI):
             "results": model.results() if hasattr(model, "results") else {},
             "seconds": round(seconds + (self.resume.seconds if self.resume else 0), 1),
             "resumed": self.resume.resumed if self.resume else 0,
+            "processes": self.trainer.world_size,
             "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
             "versions": versions(),
             "code": code_version(),

@@ -14,6 +14,7 @@ from torchmetrics.classification import BinaryAUROC, MulticlassAccuracy
 
 from ialp.data.log import UNIFORM_NEGATIVES
 from ialp.data.log_source import Log
+from ialp.data.ranks import weight_of_rank
 from ialp.data.rating_log import RatingLog
 from ialp.data.ratings import naive_predictions
 from ialp.envs import ExitRule, PatienceExit, SimilarityExit, World
@@ -86,7 +87,8 @@ class Clicks(Objective):
 
     def loss(self, net: ResponseNet, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Of items (B, T) and candidates (B, T, K), the true next item first, 0 where there is none."""
-        return binary_loss(*followed_logits(net, *batch))
+        click, no_click = binary_losses(*followed_logits(net, *batch))
+        return (click.mean() * weight_of_rank(len(click)) + no_click.mean() * weight_of_rank(len(no_click))) / 2
 
     def meet(self, net: ResponseNet, metrics: MetricCollection, batch: tuple[Tensor, Tensor, Tensor]) -> None:
         """Items (B, T), candidates drawn as in training, and candidates drawn uniformly."""
@@ -117,9 +119,13 @@ def binary_loss(logits: Tensor, candidates: Tensor) -> Tensor:
         logits: (M, K).
         candidates: (M, K).
     """
-    click = -logsigmoid(logits[:, 0])
-    no_click = -logsigmoid(-logits[:, 1:])[candidates[:, 1:] > 0]
+    click, no_click = binary_losses(logits, candidates)
     return (click.mean() + no_click.mean()) / 2
+
+
+def binary_losses(logits: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+    """The two parts of `binary_loss`, each of its own length: of the clicks (M,), and of all negatives that count."""
+    return -logsigmoid(logits[:, 0]), -logsigmoid(-logits[:, 1:])[candidates[:, 1:] > 0]
 
 
 def announce(calibration: Calibration) -> None:

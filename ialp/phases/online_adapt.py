@@ -11,6 +11,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from ialp.data.ranks import mean_over_ranks, sum_over_ranks, weight_of_rank, world_size
 from ialp.errors import UserError
 from ialp.experiment.files import write_atomically
 from ialp.metrics import AverageReward, EpisodeLength, EpisodeReturn
@@ -146,12 +147,23 @@ class OnlineAdapt(LightningModule):
     def training_step(self, batch: Transition, batch_idx: int) -> Tensor:
         """The update of line 14 to 16."""
         loss, logs = self.algorithm.loss(self.scheme, batch)
+        # Minibatches of whole episodes have as many transitions as it happens; replayed ones are all of one size.
+        weight = weight_of_rank(len(batch.length)) if self._data.whole_episodes else 1.0
+        logs = mean_over_ranks({name: value * weight for name, value in logs.items()})
         logs["environment_steps"] = torch.tensor(float(self.environment_steps))
-        if finished := self._data.rollout.finished:  # mean of the latest 20 training episodes
-            returns, lengths = torch.tensor(list(finished)).mean(0)
-            logs |= {"return": returns, "length": lengths}
+        logs |= self._latest_episodes()
         self.log_dict({f"train/{name}": value for name, value in logs.items()}, batch_size=len(batch.length))
-        return loss
+        return loss * weight
+
+    def _latest_episodes(self) -> dict[str, Tensor]:
+        """Return and length: mean of the latest 20 training episodes, of all ranks."""
+        finished = torch.tensor(list(self._data.rollout.finished)).reshape(-1, 2)
+        if world_size() == 1:
+            means = finished.mean(0) if len(finished) else None
+        else:
+            *totals, count = sum_over_ranks(*finished.sum(0), len(finished))
+            means = (torch.stack(totals) / count).float() if count else None
+        return {} if means is None else {"return": means[0], "length": means[1]}
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Lets the algorithm follow, and measures what a step costs: rollout and update, evaluation left out."""
@@ -171,12 +183,12 @@ class OnlineAdapt(LightningModule):
         if not self.trainer.sanity_checking:
             epoch = self.current_epoch + 1 if self.trainer.state.fn == TrainerFn.FITTING else 0
             figures = self.measure("adapted" if self.trains else "frozen", self.scheme, epoch)
-            self.log_dict({f"val/{name}": value for name, value in figures.items()}, batch_size=1)
+            self.log_dict({f"val/{name}": value for name, value in figures.items()}, batch_size=1, sync_dist=True)
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         """The same figures under `test/`."""
         figures = self.play(self.scheme)
-        self.log_dict({f"test/{name}": value for name, value in figures.items()}, batch_size=1)
+        self.log_dict({f"test/{name}": value for name, value in figures.items()}, batch_size=1, sync_dist=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One Adam over what learns; the actor head may have a rate of its own."""

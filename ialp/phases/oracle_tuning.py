@@ -13,6 +13,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from ialp.data.prompts import PromptBatch, PromptDataModule
+from ialp.errors import UserError
 from ialp.oracle.backends.base import ORACLE_FOLDER, JudgeBackend, LoRA, Tuner
 from ialp.oracle.backends.lexical import LexicalOracle
 from ialp.oracle.cache import JudgementCache
@@ -75,6 +76,8 @@ class OracleTuning(LightningModule):
             if self.device_mesh is not None:
                 self.tuner.shard(self.device_mesh["data_parallel"])
             if not any(parameter.requires_grad for parameter in self.tuner.parameters()):
+                if self.trainer.world_size > 1:
+                    raise UserError(f"judge {self.judge.name} learns nothing that processes could share: take one")
                 self.trainer.fit_loop.max_epochs = 0  # nothing to learn: the judge is calibrated and examined
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig | None:
@@ -92,7 +95,7 @@ class OracleTuning(LightningModule):
         """Loss of a batch; `picked` is the share of right answers, None's included."""
         loss, log_probabilities = self.tuner(batch.questions, batch.answer)
         picked = (log_probabilities.argmax(1) == batch.answer).float().mean()
-        self.log_dict({"loss": loss, "picked": picked}, prog_bar=True, batch_size=len(batch.answer))
+        self.log_dict({"loss": loss, "picked": picked}, prog_bar=True, batch_size=len(batch.answer), sync_dist=True)
         return loss
 
     def validation_step(self, batch: PromptBatch, batch_idx: int) -> None:
@@ -100,7 +103,7 @@ class OracleTuning(LightningModule):
         loss, log_probabilities = self.tuner(batch.questions, batch.answer)
         self.val_picked((log_probabilities.argmax(1) == batch.answer).float())
         self.log("val_picked", self.val_picked, prog_bar=True)
-        self.log("val_loss", loss, batch_size=len(batch.answer))
+        self.log("val_loss", loss, batch_size=len(batch.answer), sync_dist=True)
 
     def on_fit_end(self) -> None:
         """Save what was learnt, and examine the judge as the next stage will load it."""

@@ -7,6 +7,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor
 
+from ialp.data.ranks import mean_over_ranks, sum_over_ranks, weight_of_rank, world_size
 from ialp.data.text import text_embeddings
 from ialp.errors import UserError
 from ialp.nets import ActorCritic
@@ -68,6 +69,7 @@ class IALPPretrain(LightningModule):
         self.listwise_weight = listwise_weight
         self.optimizer: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "eps": eps}
         self.latest: dict[str, Tensor | float] = {}
+        self.judged = [0, 0]  # questions that judges answered, and those that they did not have to, over all ranks
 
     def setup(self, stage: str) -> None:
         """Builds the policy once the catalogue is known."""
@@ -120,14 +122,13 @@ class IALPPretrain(LightningModule):
             assert batch.candidates is not None and batch.choice is not None
             learner = self.scheme.learner
             logits = learner.actor.of(learner.state(batch.items, batch.length), batch.candidates)
-            logs["listwise_loss"] = listwise_loss(logits, batch.choice)
+            picked = int((batch.choice < logits.shape[1]).sum())
+            logs["listwise_loss"] = listwise_loss(logits, batch.choice) * weight_of_rank(picked)
             loss = loss + self.listwise_weight * logs["listwise_loss"]
-        asked = float(self._oracle.asked + self._oracle.hits)
-        self.log_dict(
-            {f"pretrain/{name}": value for name, value in {**logs, **self.latest, "judgements": asked}.items()},
-            batch_size=len(batch.length),
-        )
-        self.log("acceptance", self.latest["acceptance"], prog_bar=True, logger=False, batch_size=1)
+        asked = float(self._oracle.asked + self._oracle.hits) * world_size()  # of all ranks, once averaged
+        logs = mean_over_ranks({**logs, **self.latest, "judgements": asked})
+        self.log_dict({f"pretrain/{name}": value for name, value in logs.items()}, batch_size=len(batch.length))
+        self.log("acceptance", logs["acceptance"], prog_bar=True, logger=False, batch_size=1)
         return loss
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -144,6 +145,8 @@ class IALPPretrain(LightningModule):
 
     def on_fit_end(self) -> None:
         """Writes θ where the next stage looks for it."""
+        self.judged = [int(number) for number in sum_over_ranks(self._oracle.asked, self._oracle.hits)]
+        self.latest = mean_over_ranks(self.latest)
         if self.trainer.is_global_zero:
             catalogue: str = self.trainer.datamodule.log.catalogue.fingerprint  # type: ignore[attr-defined]
             self.scheme.learner.save_pretrained(Path(self.trainer.default_root_dir) / "policy", catalogue)
@@ -154,8 +157,8 @@ class IALPPretrain(LightningModule):
 
     def results(self) -> dict[str, Any]:
         """What done.json says of the run."""
-        oracle = self._oracle
+        asked, hits = self.judged
         return {
-            "judgements": {"asked": oracle.asked, "cache_hits": oracle.hits, "model": oracle.backend.name},
+            "judgements": {"asked": asked, "cache_hits": hits, "model": self._oracle.backend.name},
             **{name: float(value) for name, value in self.latest.items()},
         }

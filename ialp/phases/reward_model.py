@@ -75,7 +75,7 @@ class RewardModel(LightningModule):
     def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
         """The objective's loss."""
         loss = self.objective.loss(self.net, batch)
-        self.log("train_loss", loss)
+        self.log("train_loss", loss, sync_dist=True)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_index: int) -> None:
@@ -88,6 +88,11 @@ class RewardModel(LightningModule):
         """Calibrates the best checkpoint, plays the reference policies, saves the world."""
         self._restore_best()
         self.net.eval()
+        found = self._calibrate() if self.trainer.is_global_zero else {}
+        self._results = {**self._scores(), **found}  # all ranks have a share in the scores
+
+    def _calibrate(self) -> dict[str, Any]:
+        """Calibrates and saves the world; its calibration and the reference policies' figures."""
         log = self.trainer.datamodule.log  # type: ignore[attr-defined]
         first_items = log.test.first_items()[: self.test_users]
         calibrated = self.objective.calibrate(self.world, log, first_items)
@@ -95,11 +100,10 @@ class RewardModel(LightningModule):
         measured = references(self.world.env(first_items, rounds * len(first_items), evaluation=True), log)
         for said in cannot_be_told_apart(measured):
             logger.warning(said)
-        self._results = {**self._scores(), **calibrated, "references": measured}
-        if self.trainer.is_global_zero:
-            folder = Path(self.trainer.default_root_dir)
-            self.world.save(folder / "world", log.catalogue.fingerprint)
-            (folder / "references.json").write_text(json.dumps(measured, indent=2) + "\n")
+        folder = Path(self.trainer.default_root_dir)
+        self.world.save(folder / "world", log.catalogue.fingerprint)
+        (folder / "references.json").write_text(json.dumps(measured, indent=2) + "\n")
+        return {**calibrated, "references": measured}
 
     def _restore_best(self) -> None:
         """The fit ends with the last epoch's weights; the world takes the best epoch's, where one was kept."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ialp.data import Log
+from ialp.data.ranks import share_of_budget, sum_over_ranks
 from ialp.data.text import text_embeddings
 from ialp.errors import UserError
 from ialp.nets import ActorCritic
@@ -32,7 +33,8 @@ class LLMOnline(Scheme):
         item_init: what item embeddings and actor start from: `tfidf` of the items' text, or `random`.
         template: a prompt template file of one's own.
         cache: file of the judgement cache.
-        budget: questions that the model may be asked at most, cached answers not counted; null for no limit.
+        budget: questions that the model may be asked at most, over all ranks, each its share; cached answers are not
+            counted; null for no limit.
     """
 
     needs_pretrained = False
@@ -58,6 +60,7 @@ class LLMOnline(Scheme):
         self.oracle: Oracle
         self.generator: torch.Generator
         self.judged = self.accepted = 0  # questions, and those that were not answered with None
+        self.asked = self.hits = 0  # questions that the judge answered, and those that it did not have to, of all ranks
 
     def build(self, pretrained: ActorCritic | None, fresh: ActorCritic | None) -> None:
         """φ is the fresh policy."""
@@ -67,7 +70,7 @@ class LLMOnline(Scheme):
     def meet(self, log: Log, seed: int, rank: int) -> None:
         """Opens judge and cache."""
         judge = self.judge, self.oracle_run, self.judging
-        self.oracle = open_oracle(log, *judge, self.template, self.cache, self.budget)
+        self.oracle = open_oracle(log, *judge, self.template, self.cache, share_of_budget(self.budget))
         self.sampler.prepare(log.neighbours(self.neighbours), log.train.popularity(log.catalogue.num_items))
         self.generator = torch.Generator().manual_seed(stream(seed, "candidates") + rank)
         if self.item_init == "tfidf":
@@ -93,8 +96,9 @@ class LLMOnline(Scheme):
 
     def advance(self, environment_steps: int) -> dict[str, float]:
         """How often the judge picked, and what was asked."""
-        acceptance = self.accepted / max(self.judged, 1)
-        return {"acceptance": acceptance, "judgements": float(self.judged), "asked": float(self.oracle.asked)}
+        counts = sum_over_ranks(self.accepted, self.judged, self.oracle.asked, self.oracle.hits)
+        accepted, judged, self.asked, self.hits = (int(count) for count in counts)
+        return {"acceptance": accepted / max(judged, 1), "judgements": float(judged), "asked": float(self.asked)}
 
     def local_state(self) -> dict[str, Any]:
         """The generator of the candidates, and the counts."""
@@ -109,5 +113,5 @@ class LLMOnline(Scheme):
 
     def results(self) -> dict[str, Any]:
         """The judge, and what it was asked; answers from the cache cost next to no time."""
-        oracle = self.oracle
-        return {"judgements": {"asked": oracle.asked, "cache_hits": oracle.hits, "model": oracle.backend.name}}
+        model = self.oracle.backend.name
+        return {"judgements": {"asked": self.asked, "cache_hits": self.hits, "model": model}}

@@ -1,0 +1,67 @@
+"""A run in several processes: which one this is, who speaks for all, and how one ends with the others."""
+
+import os
+import re
+import sys
+import threading
+import time
+
+PATIENCE = 20.0
+"""Seconds that a process other than the first leaves to the first one for saying what is wrong."""
+
+
+def rank() -> int:
+    """This process's rank, 0 without a launcher."""
+    own = int(next((os.environ[key] for key in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if key in os.environ), 0))
+    if "RANK" in os.environ or own:
+        return own
+    return int(os.environ.get("NODE_RANK", 0))  # the first process of another node is not the first of all
+
+
+def launched() -> int:
+    """How many processes the launcher has started for this run, as far as it tells; 1 without one."""
+    return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_STEP_NUM_TASKS") or 1)
+
+
+def complain(text: str) -> None:
+    """Say an error once: processes other than the first say it only where the first does not end as well."""
+    number = rank()
+    if not number:
+        print(f"ialp: error: {text}", file=sys.stderr, flush=True)
+    elif not _parent_ends():
+        print(f"ialp: error: process {number}: {text}", file=sys.stderr, flush=True)
+
+
+def lost_a_peer(error: BaseException) -> bool:
+    """Whether an error means no more than that another process of the run is gone."""
+    return bool(re.search(r"gloo.*by peer|ncclRemoteError|remote process exited", str(error), re.DOTALL))
+
+
+def end_with_parent(pause: float = 1.0) -> None:
+    """From here on, a process that others have a part in ends within seconds of what started it, however that died.
+
+    That is the run's first process, torchrun, or the run that builds this stage. Else a process whose peers were killed
+    may wait for them for half an hour. A stage has time to save what it has learnt. The other direction is the
+    launcher's: it ends all when one dies.
+    """
+    if rank() == 0 and launched() == 1 and "IALP_STAGE" not in os.environ:
+        return
+    parent, grace = os.getppid(), PATIENCE if "IALP_STAGE" in os.environ else 0.0
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(pause)
+        time.sleep(grace)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
+def _parent_ends(patience: float = PATIENCE) -> bool:
+    """Whether what started this process ends within `patience` seconds; it may well take this process with it."""
+    parent, end = os.getppid(), time.monotonic() + patience
+    while time.monotonic() < end:
+        if os.getppid() != parent:
+            return True
+        time.sleep(0.1)
+    return False

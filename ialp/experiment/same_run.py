@@ -1,0 +1,44 @@
+"""Several processes of one run must mean the same run."""
+
+from lightning import Callback, LightningModule, Trainer
+
+from ialp.errors import UserError
+from ialp.experiment.processes import launched
+from ialp.experiment.stages import Stage
+
+
+class SameRun(Callback):
+    """Ends a run whose processes have planned different ones, before anything is learnt.
+
+    Args:
+        stage: what this process has planned.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Compares this process's run with the first one's.
+
+        Raises:
+            UserError: They differ.
+        """
+        first = trainer.strategy.broadcast(self.stage.fingerprint)
+        if first != self.stage.fingerprint:
+            raise UserError(
+                f"{self.stage.folder} is the run here, another one ({first[:8]}) that of the first process: "
+                "data, configs and upstream runs must be the same for all processes"
+            )
+
+
+def check_processes(trainer: Trainer) -> None:
+    """Whether a launcher has started as many processes as the trainer counts.
+
+    Raises:
+        UserError: It has not: each process would train alone, all in one folder.
+    """
+    if (started := launched()) not in (1, trainer.world_size):
+        raise UserError(
+            f"{started} processes were started, and the trainer has {trainer.world_size}: give --trainer.strategy ddp, "
+            "--trainer.devices with the processes of a node, and --trainer.num_nodes"
+        )
