@@ -126,9 +126,11 @@ class EnvDataModule(LightningDataModule):
 
     Attributes:
         whole_episodes: whether minibatches are of the episodes just played, rather than replayed transitions.
+        shared: names of the numbers of which every rank must have an equal part.
     """
 
     whole_episodes = False
+    shared: tuple[str, ...] = ("users", "batch_size")
 
     def __init__(
         self,

@@ -126,6 +126,7 @@ class EpisodeDataModule(EnvDataModule):
     """
 
     whole_episodes = True
+    shared = ("users",)
 
     def __init__(
         self,

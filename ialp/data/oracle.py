@@ -136,7 +136,12 @@ class OracleDataModule(LightningDataModule):
         cache: file of the judgement cache.
         budget: questions that the model may be asked at most, over all ranks, each its share; cached answers are not
             counted; null for no limit.
+
+    Attributes:
+        shared: names of the numbers of which every rank must have an equal part.
     """
+
+    shared = ("users", "batch_size")
 
     def __init__(
         self,

@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from lightning import Trainer
 
 
+def check_share(ranks: int, total: int, name: str) -> None:
+    """Whether so many ranks can have equal parts.
+
+    Raises:
+        UserError: They cannot.
+    """
+    if total % ranks:
+        raise UserError(f"{name} is {total}, which {ranks} processes cannot share: choose a multiple of {ranks}")
+
+
 def share_of_rank(trainer: "Trainer | None", total: int, name: str, exact: bool = True) -> tuple[int, int]:
     """First index and count of this rank's share of `total`; all of it without a trainer.
 
@@ -20,8 +30,8 @@ def share_of_rank(trainer: "Trainer | None", total: int, name: str, exact: bool 
         UserError: with `exact`, if the number of processes does not divide `total`; else if it is above `total`.
     """
     ranks, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
-    if exact and total % ranks:
-        raise UserError(f"{name} is {total}, which {ranks} processes cannot share: choose a multiple of {ranks}")
+    if exact:
+        check_share(ranks, total, name)
     if ranks > max(total, 1):
         raise UserError(f"{name}: {total} are too few for {ranks} processes: choose at least {ranks}")
     first, last = total * rank // ranks, total * (rank + 1) // ranks

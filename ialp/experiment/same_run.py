@@ -1,7 +1,11 @@
 """Several processes of one run must mean the same run."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from lightning import Callback, LightningModule, Trainer
 
+from ialp.data.ranks import check_share
 from ialp.errors import UserError
 from ialp.experiment.processes import launched
 from ialp.experiment.stages import Stage
@@ -29,6 +33,18 @@ class SameRun(Callback):
                 f"{self.stage.folder} is the run here, another one ({first[:8]}) that of the first process: "
                 "data, configs and upstream runs must be the same for all processes"
             )
+
+
+def check_shares(data: Any, trainer: Mapping[str, Any]) -> None:
+    """Whether the processes that a trainer's config asks for can share what a DataModule counts over all of them.
+
+    Raises:
+        UserError: They cannot.
+    """
+    devices = trainer["devices"]
+    known = len(devices) if isinstance(devices, list) else int(devices) if str(devices).isdigit() else 1  # 1: "auto"
+    for name in getattr(data, "shared", ()):
+        check_share(known * int(trainer["num_nodes"]), getattr(data, name), name)
 
 
 def check_processes(trainer: Trainer) -> None:

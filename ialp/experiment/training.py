@@ -30,7 +30,7 @@ from ialp.experiment.messages import data_line, held_back, quiet
 from ialp.experiment.provenance import code_version, versions
 from ialp.experiment.resume import ResumeCheckpoint
 from ialp.experiment.runs import CRASH, DONE
-from ialp.experiment.same_run import check_processes
+from ialp.experiment.same_run import check_processes, check_shares
 from ialp.experiment.signals import Terminated, sigterm_as_exit
 from ialp.experiment.stages import Stage, plan
 from ialp.experiment.trainer_parts import trainer_parts
@@ -125,6 +125,7 @@ class IALPCLI(LightningCLI):
         except ValueError as error:
             raise user_error_beneath(error) or error from None
         made.model.check_composition(made.data)
+        check_shares(made.data, self.stage.config["trainer"])
 
     def name_run(self, verb: str, arguments: list[str]) -> None:
         """Plan the run and name its data."""

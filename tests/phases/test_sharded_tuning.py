@@ -52,7 +52,7 @@ def test_two_ranks_tune_one_judge_and_leave_one_whole_adapter(tmp_path):
         timeout=200,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "steps 4" in done.stdout  # 32 interactions, 8 at a time on each of two ranks, twice
+    assert "steps 8" in done.stdout  # 32 interactions, 8 at a time, 4 of them on each of two ranks, twice
     assert json.loads((tmp_path / "run" / "oracle" / "oracle.json").read_text())["judge"] == "LocalLM"
     data = PromptDataModule(ColourLog(), held_out=24, candidates=3, max_history=3)
     data.setup()
