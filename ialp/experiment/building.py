@@ -162,19 +162,30 @@ def showing_life(stage: Stage) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One process at a time makes a run; the lock goes with the process, however it ends."""
+def locked(folder: Path, wait: bool = True) -> Iterator[None]:
+    """One process at a time makes a run; the lock goes with the process, however it ends.
+
+    Raises:
+        UserError: Another one is making it, and not `wait`.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.parent / f".{folder.name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
+        if not wait:
+            raise UserError(busy(folder)) from None
         print(f"waiting: another process is making {folder}", flush=True)
         lock.acquire()
     try:
         yield
     finally:
         lock.release()
+
+
+def busy(folder: Path) -> str:
+    """What a run is told that another process is making."""
+    return f"{folder}: another process is making this run; --busy wait waits for it, another --runs_dir makes another"
 
 
 def being_made(folder: Path) -> bool:

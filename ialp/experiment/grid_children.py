@@ -41,8 +41,8 @@ def environment(stage: Stage, processes: int) -> dict[str, str]:
 
 
 def command(stage: Stage) -> list[str]:
-    """What makes a run."""
-    return [sys.executable, "-m", "ialp", "fit", *stage.arguments]
+    """What makes a run, or waits where another process makes it, perhaps another grid's."""
+    return [sys.executable, "-m", "ialp", "fit", *stage.arguments, "--busy=wait"]
 
 
 def start(job: Job, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":

@@ -21,12 +21,13 @@ from omegaconf.errors import OmegaConfBaseException
 from ialp.data import LogSource
 from ialp.errors import UserError, user_error_beneath
 from ialp.experiment import wandb_runs
-from ialp.experiment.building import CHILD, announce, build_missing, locked, rank, set_aside
+from ialp.experiment.building import CHILD, announce, being_made, build_missing, busy, locked, rank, set_aside
 from ialp.experiment.checkpoint_file import newest, remove_partial
 from ialp.experiment.complaints import complaint
 from ialp.experiment.config_check import class_paths, find_class
 from ialp.experiment.files import write_atomically
 from ialp.experiment.messages import data_line, held_back, quiet
+from ialp.experiment.processes import launched
 from ialp.experiment.provenance import code_version, versions
 from ialp.experiment.resume import ResumeCheckpoint
 from ialp.experiment.runs import CRASH, DONE
@@ -96,6 +97,7 @@ class IALPCLI(LightningCLI):
         add("--fixed_seed", type=bool, default=False, help="The stage keeps its seed, whichever run builds on it.")
         add("--resume", type=bool, default=True, help="Go on from the last checkpoint of a run that was cut off.")
         add("--missing", type=str, default="build", choices=["build", "fail"], help="What to do about missing stages.")
+        add("--busy", type=str, default="refuse", choices=["refuse", "wait"], help="If another process makes this.")
         for key, base in (("log", LogSource), ("judge", JudgeBackend)):
             parser.add_subclass_arguments(base, key, required=False, instantiate=False, help=f"{key}, for all stages.")
 
@@ -108,6 +110,8 @@ class IALPCLI(LightningCLI):
             raise SystemExit(0)
         if verb != "fit" and not (self.stage.finished or self.config[verb].ckpt_path):
             raise UserError(f"{self.stage.name} is not finished: `ialp fit` it first, or give --ckpt_path")
+        if verb == "fit" and rank() == 0 and not self._waits and being_made(self.stage.folder):
+            raise UserError(busy(self.stage.folder))
         self._check_composition()
         build_missing(self.stage, self.config[verb].missing)
 
@@ -155,10 +159,15 @@ class IALPCLI(LightningCLI):
         """Train into the run's folder, or only evaluate a model with `trains = False`; done.json comes last."""
         if rank() > 0:
             return self._train(model, **self._going_on(kwargs))
-        with locked(self.stage.folder), sigterm_as_exit():
+        with locked(self.stage.folder, self._waits), sigterm_as_exit():
             if not self.stage.finished:  # another process may have finished it while this one waited
                 self._fit_in_folder(model, **kwargs)
         self._report()
+
+    @property
+    def _waits(self) -> bool:
+        """For another process that makes the run; of several processes the others would wait for the first in vain."""
+        return launched() == 1 and (CHILD in os.environ or self.config.fit.busy == "wait")
 
     def validate(self, **kwargs: Any) -> None:
         """Validate the run's checkpoint."""
