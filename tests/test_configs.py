@@ -1,8 +1,11 @@
 """Every config in the repository: found, planned, and each stage run for a step, on a log of one's own."""
 
 import json
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ import yaml
 
 from ialp.cli import main
 from ialp.data.builtin import generate_sessions, generate_tracks
+from ialp.data.ranks import share_of_rank
 from ialp.experiment import training
 from ialp.experiment.stages import Stage
 from tests.coat_files import write_coat
@@ -161,6 +165,28 @@ def test_every_command_of_a_sweep_is_a_run_of_its_own(
         assert stage.config["trainer"]["logger"]["class_path"].endswith("WandbLogger")
         seen.add(stage.fingerprint)
     assert len(seen) == len(list(_one_at_a_time(sweep["parameters"]))), "a value that changes nothing"
+
+
+@pytest.mark.parametrize("name", ["seeds", "two_nodes"])
+def test_what_a_batch_script_starts_can_be_planned(
+    plan: Plan, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = (CONFIGS / "slurm" / f"{name}.sbatch").read_text()
+    asked = dict(re.findall(r"^#SBATCH --([\w-]+)=(\S+)", script, re.MULTILINE))
+    [line] = re.findall(r"^.*ialp fit (.*)$", script.replace("\\\n", " "), re.MULTILINE)
+    monkeypatch.chdir(CONFIGS.parent)
+    for number in ("0", "7"):
+        arguments = shlex.split(line.replace("$SLURM_ARRAY_TASK_ID", number))
+        stage = plan(*arguments, f"--runs_dir={tmp_path}")
+        if name == "seeds":
+            assert stage.seed == int(number) and asked["ntasks"] == "1" and stage.config["trainer"]["devices"] == 1
+            assert [each.seed for each in stage.lineage()] == [0, 0, int(number), int(number)]
+            continue
+        trainer, data = stage.config["trainer"], stage.config["data"]["init_args"]
+        assert (str(trainer["num_nodes"]), str(trainer["devices"])) == (asked["nodes"], asked["ntasks-per-node"])
+        assert asked["gpus-per-node"] == asked["ntasks-per-node"]
+        for key in ("users", "batch_size"):
+            share_of_rank(SimpleNamespace(world_size=16, global_rank=0), data[key], key)  # type: ignore[arg-type]
 
 
 def _one_at_a_time(parameters: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
