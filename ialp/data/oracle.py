@@ -90,6 +90,7 @@ class OracleRollout(Rollout):
             "episode": self.episode,
             "generator": self.generator.get_state(),
             "oracle": self.oracle.state_dict(),
+            "latest": {name: float(value) for name, value in self.module.latest.items()},
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -98,6 +99,7 @@ class OracleRollout(Rollout):
         self.items, self.length, self.episode = state["items"].cpu(), state["length"].cpu(), state["episode"]
         self.generator.set_state(state["generator"].cpu())
         self.oracle.load_state_dict(state["oracle"])
+        self.module.latest = dict(state["latest"])
 
     def _reward(self, judgement: Judgement, pick: Tensor) -> Tensor:
         """(B,) Eq. 3, or the probability that the judge gave to the candidate (B,) that became the action."""

@@ -1,7 +1,7 @@
 """What part of a global number belongs to this process, and what several processes make together."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, distributed
@@ -102,9 +102,9 @@ def weight_of_rank(count: int) -> float:
     return ranks * count / total if total else 1.0
 
 
-def mean_over_ranks(values: dict[str, Tensor | float]) -> dict[str, Tensor | float]:
+def mean_over_ranks(values: Mapping[str, Tensor | float]) -> dict[str, Any]:
     """Each value averaged over all processes, which must have the same names; as they are in a single process."""
     if (ranks := world_size()) == 1:
-        return values
+        return dict(values)
     means = (sum_over_ranks(*values.values()) / ranks).float()
     return dict(zip(values, means.unbind(), strict=True))

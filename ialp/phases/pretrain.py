@@ -131,14 +131,6 @@ class IALPPretrain(LightningModule):
         self.log("acceptance", logs["acceptance"], prog_bar=True, logger=False, batch_size=1)
         return loss
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps what the latest judgements told, for the updates that follow them."""
-        checkpoint["latest"] = {name: float(value) for name, value in self.latest.items()}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Goes on with it."""
-        self.latest = dict(checkpoint.get("latest", {}))
-
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW on everything."""
         return torch.optim.AdamW(self.parameters(), **self.optimizer, fused=True)
