@@ -59,11 +59,13 @@ def whole_and_broken(make, folder, at: int, epochs: int = 3, every: int = 1):
         path = newest(folder / name / "checkpoints") if cut is not None else None
         assert (path is None) == (cut is None)
         train(module, data, folder / name, epochs, path, callbacks=[ResumeCheckpoint()], **options)
+        module.latest_episodes = list(data.rollout.finished) if hasattr(data, "rollout") else []
         modules.append(module)
     return modules
 
 
 def assert_same(whole, broken):
+    assert whole.latest_episodes == broken.latest_episodes
     first, second = whole.state_dict(), broken.state_dict()
     assert first.keys() == second.keys()
     for name, value in first.items():
