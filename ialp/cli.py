@@ -22,6 +22,8 @@ OTHER_VERBS = {
     "grid": "run configs over seeds and settings, several at once, and go on where it stopped",
     "data": "prepare or check a log: ialp data prepare READER, ialp data check PATH",
     "evaluate": "play a finished policy in any world, episode by episode",
+    "recommend": "what a finished policy would show next, after a history of item ids",
+    "export": "a finished policy as one file for torch.export or ONNX, checked",
     "oracle": "show, exchange or prune the judgements that are kept",
     "world": "describe simulated users: references, exits, calibration",
     "runs": "list, compare or remove runs",
@@ -101,6 +103,14 @@ def run(arguments: list[str]) -> int:
         from ialp.report.verb import run_report_verb
 
         return run_report_verb(rest)
+    if verb == "recommend":
+        from ialp.serving.recommend import run_recommend_verb
+
+        return run_recommend_verb(rest)
+    if verb == "export":
+        from ialp.serving.export import run_export_verb
+
+        return run_export_verb(rest)
     if verb == "data":
         from ialp.data.verbs import run_data_verb
 

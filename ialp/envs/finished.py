@@ -1,7 +1,9 @@
 """Opens the world of a finished reward run, and the log it was trained on."""
 
+import copy
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ialp.envs.world import World
 from ialp.errors import UserError
@@ -31,6 +33,23 @@ def open_world(name: str | None, run: str | None = None, runs_dir: str = "runs")
     if log is None:
         raise UserError(f"{place.folder}: config.yaml names no data.init_args.log; name a finished reward run")
     return World.load(place.folder, log.catalogue.fingerprint), log
+
+
+def data_at(config: Mapping[str, Any], data_root: str | None, run: Path) -> Any:
+    """The `data` part of a run's config, with its log at another root where one is given.
+
+    Raises:
+        UserError: There is no such part, or its log lies at no root.
+    """
+    described = copy.deepcopy(config.get("data"))
+    if not described:
+        raise UserError(f"{run}/config.yaml: names no data; make the run again")
+    if data_root is not None:
+        arguments = ((described.get("init_args") or {}).get("log") or {}).get("init_args") or {}
+        if "root" not in arguments:
+            raise UserError(f"--data_root: the log of {run} does not come from a folder")
+        arguments["root"] = data_root
+    return described
 
 
 def newest(name: str | None, runs_dir: str) -> Path:

@@ -1,6 +1,5 @@
 """`ialp world describe`: is this a world in which methods can be told apart, and do its users answer as real ones?"""
 
-import copy
 import json
 import math
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from ialp.data import LogDataModule, RatingLog
 from ialp.envs import World
+from ialp.envs.finished import data_at
 from ialp.envs.health import play_references
 from ialp.envs.reliability import Reliability, reliability_of_clicks, reliability_of_ratings
 from ialp.errors import UserError, user_error_beneath
@@ -141,14 +141,7 @@ def data_module(run: RunData, data_root: str | None) -> Any:
     from jsonargparse import ArgumentParser
     from lightning import LightningDataModule
 
-    described = copy.deepcopy(run.config.get("data"))
-    if not described:
-        raise UserError(f"{run.folder}/config.yaml: names no data; train the reward model again")
-    if data_root is not None:
-        arguments = described["init_args"]["log"].get("init_args") or {}
-        if "root" not in arguments:
-            raise UserError(f"--data_root: the log of {run.folder} does not come from a folder")
-        arguments["root"] = data_root
+    described = data_at(run.config, data_root, run.folder)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LightningDataModule, "data")
     try:

@@ -9,7 +9,7 @@ def allowed_items(items: Tensor, length: Tensor, width: int, repeats: bool = Fal
 
     Padding is never allowed; items already shown in the episode only with `repeats`. Ids past the width are users.
     """
-    shown = torch.zeros(len(items), width, dtype=torch.bool, device=items.device)
+    shown = torch.zeros(items.shape[0], width, dtype=torch.bool, device=items.device)
     if not repeats:
         positions = torch.arange(items.shape[1], device=items.device)
         shown.scatter_(1, items * ((positions < length.unsqueeze(1)) & (items < width)), True)

@@ -45,6 +45,17 @@ class SavedPolicy(Scheme):
     def build(self, pretrained: ActorCritic | None, fresh: ActorCritic | None) -> None:
         """Nothing to build: all parts are given."""
 
+    @property
+    def acting(self) -> list[tuple[float, ActorCritic]]:
+        """The policies that have a share, with it."""
+        policies = cast(Iterable[ActorCritic], self.policies)
+        return [(weight, policy) for weight, policy in zip(self.weights, policies, strict=True) if weight > 0]
+
+    @property
+    def max_length(self) -> int:
+        """The longest history that all of them read."""
+        return min(int(policy.config["max_length"]) for _, policy in self.acting)
+
     def log_probabilities(
         self, items: Tensor, length: Tensor, state: Tensor | None = None, row: Tensor | None = None
     ) -> Tensor:
@@ -52,8 +63,7 @@ class SavedPolicy(Scheme):
         mask = self.allowed(items, length, row)
         logs = [
             masked_log_softmax(policy.logits(policy.state(items, length, row)), mask) + torch.tensor(weight).log()
-            for weight, policy in zip(self.weights, cast(Iterable[ActorCritic], self.policies), strict=True)
-            if weight > 0
+            for weight, policy in self.acting
         ]
         return logs[0] if len(logs) == 1 else torch.stack(logs).logsumexp(0)
 

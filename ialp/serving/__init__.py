@@ -1,0 +1,1 @@
+"""Finished policies at work: exported as one file, or asked for recommendations."""

@@ -1,0 +1,156 @@
+"""`ialp recommend`: the items that a finished policy would show next."""
+
+import csv
+import json
+import sys
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+
+from ialp.data import Log
+from ialp.errors import UserError
+from ialp.experiment.runs import Parser
+from ialp.oracle.neutralise import visible
+from ialp.serving.opening import CKPT_HELP, Finished, open_finished
+
+MOST_COMPARED = 100_000  # ids that a mistyped one is compared with
+
+DESCRIPTION = """\
+Print the items that the policy of a finished run would show next: rank, probability, the catalogue's own id,
+text.
+
+A history is what a user has been shown so far, oldest first, as the catalogue's own ids, separated by commas. An id
+with a comma in it stands in double quotes, as in CSV: --history '12,"a, b",7'. Of more items than the policy reads
+the latest count; what was shown before them is not shown again either. Where users are known by features (Coat), a
+history begins with one: --user 17."""
+
+
+def run_recommend_verb(arguments: list[str]) -> int:
+    """`ialp recommend`."""
+    parser = Parser(
+        prog="ialp recommend", description=DESCRIPTION, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("--ckpt", required=True, help=CKPT_HELP)
+    add(
+        "--history", default="", help="id,id,… of what was shown; - reads them from standard input, on one line or many"
+    )
+    add("--user", type=int, help="number of the user, from 0, where users are known by features")
+    add("--top", type=int, default=10, help="how many items (default: 10)")
+    add("--format", choices=["table", "json"], default="table", help="json: one array of objects (default: table)")
+    add("--data_root", help="folder that holds the data (default: as the run says)")
+    chosen = parser.parse_args(arguments)
+    if chosen.top < 1:
+        raise UserError(f"--top is {chosen.top}: it must be at least 1")
+    ids = split_ids(sys.stdin.read() if chosen.history == "-" else chosen.history)
+    finished = open_finished(chosen.ckpt, chosen.data_root)
+    rows = recommend(finished, history_of(finished, ids, chosen.user), chosen.top)
+    print(json.dumps(rows, indent=2, ensure_ascii=False) if chosen.format == "json" else table(rows))
+    return 0
+
+
+def split_ids(text: str) -> list[str]:
+    """The ids of one or more lines of CSV; empty cells do not count."""
+    try:
+        cells = [cell.strip() for line in csv.reader(text.splitlines(), skipinitialspace=True) for cell in line]
+    except csv.Error as error:
+        raise UserError(f"--history: {error}; ids are separated by commas, one with a comma stands in quotes") from None
+    return [cell for cell in cells if cell]
+
+
+def history_of(finished: Finished, ids: Sequence[str], user: int | None = None) -> list[int]:
+    """The numbers of a history: of its user, where users are known by features, and of its items.
+
+    Raises:
+        UserError: An id that the log does not have, a user where none belongs, or nothing at all.
+    """
+    log, users = finished.log, finished.num_users
+    if user is not None and not users:
+        raise UserError(f"--user {user}: users of {log.name} are known by their histories alone; leave it out")
+    if user is not None and not 0 <= user < users:
+        raise UserError(f"--user {user}: users of {log.name} are 0 … {users - 1}")
+    history = numbers_of(log, ids)
+    if user is not None:
+        history.insert(0, log.catalogue.num_items + 1 + user)
+    if not history:
+        way = f"--history id,id,… or --user 0 … {users - 1}" if users else "name an item at least: --history id,id,…"
+        raise UserError(f"an empty history, from which the policy cannot start: {way}")
+    if any(number > log.catalogue.num_items for number in history[1:]):
+        raise UserError("--history: a user within it; a history has one user, at its beginning: --user")
+    if users and history[0] <= log.catalogue.num_items:
+        say(f"histories of {log.name} begin with a user (--user 0 … {users - 1}); this policy has met none without")
+    return history
+
+
+def numbers_of(log: Log, ids: Sequence[str]) -> list[int]:
+    """Numbers of the log's own ids.
+
+    Raises:
+        UserError: The log has no such id; near ones are named.
+    """
+    number = {name: place for place, name in enumerate(log.names) if place}
+    unknown = next((name for name in ids if name not in number), None)
+    if unknown is not None:
+        near = get_close_matches(unknown, number, n=1) if len(number) <= MOST_COMPARED else []
+        hint = f'did you mean "{near[0]}"?' if near else f'ids look like "{log.names[1]}"'
+        raise UserError(f'--history: {log.name} has no item "{unknown}" ({log.catalogue.num_items:,} items); {hint}')
+    return [number[name] for name in ids]
+
+
+@torch.no_grad()
+def recommend(finished: Finished, history: Sequence[int], top: int = 10) -> list[dict[str, Any]]:
+    """The most probable next items, best first: rank, probability, id and text.
+
+    Args:
+        finished: A run.
+        history: Numbers of what was shown, a user first where users are known; of any length.
+        top: How many items at most.
+
+    Raises:
+        UserError: Every item was shown, and none may be shown again.
+    """
+    policy, log = finished.policy, finished.log
+    allowed = policy.allowed(torch.tensor([history]), torch.tensor([len(history)]))[0]
+    left = int(allowed.sum())
+    if not left:
+        raise UserError(f"--history: holds all {log.catalogue.num_items:,} items, and this policy shows none twice")
+    read = latest(history, policy.max_length, log.catalogue.num_items)
+    probabilities = policy.probabilities(torch.tensor([read]), torch.tensor([len(read)]))[0]
+    if len(read) < len(history):
+        say(f"a history of {len(history)}: the policy reads the latest {len(read)}")
+        probabilities = probabilities * allowed
+        probabilities = probabilities / probabilities.sum().clamp(min=torch.finfo().tiny)
+    if top > left:
+        say(f"--top {top}: of {log.catalogue.num_items:,} items {left:,} may be shown")
+    order = probabilities.masked_fill(~allowed, -1.0).argsort(descending=True, stable=True)[: min(top, left)]
+    return [
+        {
+            "rank": rank,
+            "probability": float(probabilities[item]),
+            "id": log.names[item],
+            "text": log.catalogue.texts[item],
+        }
+        for rank, item in enumerate(order.tolist(), start=1)
+    ]
+
+
+def latest(history: Sequence[int], longest: int, num_items: int) -> list[int]:
+    """The part of a history that a policy reads: the latest items, and the user with whom it begins."""
+    user = [number for number in history[:1] if number > num_items]
+    return [*user, *history[len(user) :][-(longest - len(user)) :]]
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """One line per item, in columns; characters that a terminal would obey are left out."""
+    cells = [("rank", "probability", "id", "text")]
+    cells += [(str(row["rank"]), f"{row['probability']:.6f}", visible(row["id"]), visible(row["text"])) for row in rows]
+    width = max(len(line[2]) for line in cells)
+    return "\n".join(f"{rank:>4}  {share:>11}  {name:{width}}  {text}".rstrip() for rank, share, name, text in cells)
+
+
+def say(note: str) -> None:
+    """Beside the output, which scripts read."""
+    print(f"note: {note}", file=sys.stderr)
