@@ -1,0 +1,80 @@
+"""docs/serving.md: its commands and its two examples, run as they stand on a run that `ialp fit` has made."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ialp.cli import main
+from tests.docs.test_extending import arguments
+
+PAGE = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
+RUN = "runs/lfm_scratch_a2c/0-1a2b3c4d"
+LOG = """\
+seed_everything: 0
+log: {class_path: ialp.data.BuiltinLog, init_args: {num_tracks: 60, num_sessions: 80}}
+trainer: {max_epochs: 1, log_every_n_steps: 1, num_sanity_val_steps: 0, enable_progress_bar: false}
+"""
+REWARD = f"""\
+{LOG}
+model: {{class_path: ialp.phases.RewardModel, init_args: {{test_users: 8}}}}
+data: {{class_path: ialp.data.LogDataModule, init_args: {{log: "${{log}}"}}}}
+"""
+ONLINE = f"""\
+{LOG}
+model:
+  class_path: ialp.phases.OnlineAdapt
+  init_args: {{dim: 16, layers: 1, scheme: {{class_path: ialp.schemes.Scratch}}}}
+data:
+  class_path: ialp.data.EnvDataModule
+  init_args:
+    {{log: "${{log}}", reward_model: REWARD_RUN, users: 6, steps_per_epoch: 4, batch_size: 8, test_users: 8}}
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which a small run of the page's name is finished."""
+    folder = tmp_path_factory.mktemp("serving")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        (folder / "lfm_reward.yaml").write_text(REWARD)
+        assert main(["fit", "--config", "lfm_reward.yaml"]) == 0
+        [reward] = Path("runs/lfm_reward").glob("0-*")
+        (folder / "lfm_scratch_a2c.yaml").write_text(ONLINE.replace("REWARD_RUN", str(reward)))
+        assert main(["fit", "--config", "lfm_scratch_a2c.yaml"]) == 0
+        yield folder
+
+
+def commands(verb: str) -> list[str]:
+    return re.findall(rf"^    ialp ({verb} --ckpt {RUN}.*)$", PAGE, re.MULTILINE)
+
+
+def run(command: str) -> int:
+    return main(arguments(command.replace(RUN, RUN[:-8] + "…")))
+
+
+def example(library: str) -> str:
+    [code] = [code for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if library in code]
+    return code
+
+
+def test_recommendations(project: Path, capsys: pytest.CaptureFixture) -> None:
+    for command in commands("recommend"):
+        assert run(command) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 11  # a header and ten items
+
+
+@pytest.mark.parametrize(("format", "library"), [("torch_export", "torch.export.load"), ("onnx", "onnxruntime")])
+def test_an_example_says_what_recommend_says(project, format, library, capsys) -> None:
+    if format == "onnx":
+        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ialp[onnx]'")
+        pytest.importorskip("onnxscript", reason="onnx is not installed: pip install 'ialp[onnx]'")
+    [command] = [each for each in commands("export") if f"--format {format}" in each]
+    assert run(command) == 0
+    assert run(commands("recommend")[0]) == 0
+    ids = [line.split()[2] for line in capsys.readouterr().out.splitlines()[-10:]]
+    exec(compile(example(library), "docs/serving.md", "exec"), {})
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ids[:3]
+    assert example(library).count("\n") <= 14

@@ -1,0 +1,169 @@
+"""`ialp export`: what comes out gives the run's own probabilities, read without any of our code."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from ialp.cli import main
+from ialp.errors import UserError
+from ialp.schemes import load_policy
+from ialp.serving import export as exporting
+from ialp.serving.export import SUFFIXES, export, largest_difference
+from ialp.serving.opening import open_finished
+from tests.serving.conftest import MAX_LENGTH, histories
+
+KINDS = ["plain", "q", "mixture", "repeats", "users"]
+
+
+def read_back(path: Path) -> Callable[[Tensor, Tensor], Tensor]:
+    """The exported policy, as an engineer without ialp reads it."""
+    if path.suffix == ".pt2":
+        return torch.export.load(path).module()
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path)
+    return lambda items, length: torch.from_numpy(
+        session.run(["probabilities"], {"items": items.numpy(), "length": length.numpy()})[0]
+    )
+
+
+def needs_runtime(format: str) -> None:
+    if format == "onnx":
+        pytest.importorskip("onnxscript", reason="onnx is not installed: pip install 'ialp[onnx]'")
+        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ialp[onnx]'")
+
+
+@pytest.mark.parametrize("format", [*SUFFIXES])
+@pytest.mark.parametrize("kind", KINDS)
+def test_exported_and_read_back_it_gives_the_same(kind, format, run_of, tmp_path):
+    needs_runtime(format)
+    path = export(str(run_of(kind)), format, str(tmp_path / f"policy{SUFFIXES[format]}"))
+    policy, play, log = load_policy(run_of(kind)).eval(), read_back(path), open_finished(str(run_of(kind))).log
+    for batch in (1, 3, 64):
+        for time in (1, 2, 5, MAX_LENGTH):
+            items, length = histories(log, batch, time)
+            theirs, ours = policy.probabilities(items, length), play(items, length)
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+            assert not ours[~policy.allowed(items, length)].any()
+            torch.testing.assert_close(ours.sum(1), torch.ones(batch), rtol=0, atol=1e-5)
+
+
+def test_it_is_told_apart_from_other_policies(run_of):
+    """The comparison that an export must pass: passed by the same policy, by no other, nor under another mask."""
+    finished = open_finished(str(run_of("plain")))
+    assert largest_difference(finished, finished.policy.probabilities) == 0
+    assert largest_difference(finished, load_policy(run_of("q")).probabilities) > 1e-3
+    assert largest_difference(finished, load_policy(run_of("repeats")).probabilities) == float("inf")
+    assert largest_difference(finished, lambda items, length: torch.zeros(len(items), 60)) == float("inf")
+
+
+def test_what_differs_is_not_written(run_of, tmp_path, monkeypatch):
+    finished = open_finished(str(run_of("plain")))
+
+    def off(program):
+        return b"", lambda items, length: finished.policy.probabilities(items, length) * (1 + 1e-3)
+
+    monkeypatch.setattr(exporting, "as_torch_export", off)
+    monkeypatch.setattr(exporting, "traced", lambda module: None)
+    with pytest.raises(UserError, match="differ by up to"):
+        export(str(run_of("plain")), out=str(tmp_path / "policy.pt2"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_beside_it_lies_what_it_takes_to_serve_it(run_of, tmp_path, capsys):
+    path = tmp_path / "deep" / "coats.pt2"
+    assert main(["export", "--ckpt", str(run_of("users")), "--out", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert sorted(file.name for file in path.parent.iterdir()) == [
+        "coats.pt2", "coats.pt2.items.jsonl", "coats.pt2.json",
+    ]  # fmt: skip
+    card = json.loads((path.parent / "coats.pt2.json").read_text())
+    log = open_finished(str(run_of("users"))).log
+    assert card["catalogue"] == {"items": 30, "users": 40, "fingerprint": log.catalogue.fingerprint}
+    assert card["inputs"]["items"]["time"] == [1, MAX_LENGTH] and "31 … 70" in card["inputs"]["items"]["holds"]
+    assert card["output"]["probabilities"]["shape"] == ["batch", 31]
+    assert card["largest_difference"] <= 1e-5 and f"{card['largest_difference']:.1e} at most" in said
+    lines = [json.loads(line) for line in (path.parent / "coats.pt2.items.jsonl").read_text().splitlines()]
+    assert [line["number"] for line in lines] == list(range(71))
+    assert [line["id"] for line in lines] == log.names
+    assert lines[7]["text"] == log.catalogue.render(7) and lines[31] == {"number": 31, "id": "user 0", "text": ""}
+
+
+def test_what_does_not_act_is_left_out(run_of):
+    """Of three policies two have a share, and each acts by one of its heads."""
+    names = exporting.ServedPolicy(load_policy(run_of("mixture"))).state_dict()
+    heads = {name for name in names if name.endswith("head.weight")}
+    assert heads == {"parts.0.head.weight", "parts.1.head.weight"} and not any("critic" in name for name in names)
+
+
+class TestBadInput:
+    def test_a_run_that_is_not_finished(self, tmp_path):
+        (tmp_path / "config.yaml").write_text("data: {}")
+        with pytest.raises(UserError, match=r"not finished \(it has no done\.json\); `ialp fit --config"):
+            export(str(tmp_path))
+
+    def test_no_run_at_all(self, tmp_path, run_of):
+        with pytest.raises(UserError, match="no such run folder or checkpoint"):
+            export(str(tmp_path / "absent"))
+        with pytest.raises(UserError, match="no run folder"):
+            export(str(tmp_path))
+        with pytest.raises(UserError, match=f"name the run's: .*{run_of('plain').name}"):
+            export(str(run_of("plain") / "policy"))
+
+    def test_a_name_of_another_kind(self, run_of, tmp_path):
+        with pytest.raises(UserError, match=r"ends in \.pt2"):
+            export(str(run_of("plain")), out=str(tmp_path / "policy.onnx"))
+
+    def test_a_format_that_is_none(self, run_of, capsys):
+        assert main(["export", "--ckpt", str(run_of("plain")), "--format", "pickle"]) == 2
+        assert "invalid choice: 'pickle'" in capsys.readouterr().err
+
+    def test_without_the_packages(self, run_of, monkeypatch):
+        monkeypatch.setitem(sys.modules, "onnxscript", None)
+        with pytest.raises(UserError, match=r'needs onnxscript: pip install "ialp\[onnx\]"'):
+            export(str(run_of("plain")), "onnx")
+
+    def test_data_of_another_catalogue(self, run_of, tmp_path):
+        with pytest.raises(UserError, match="does not come from a folder"):
+            export(str(run_of("plain")), data_root=str(tmp_path))
+        copy_of = tmp_path / "runs" / "tiny" / "0-ffffffff"
+        shutil.copytree(run_of("plain"), copy_of)
+        config = (copy_of / "config.yaml").read_text()
+        (copy_of / "config.yaml").write_text(config.replace("num_tracks: 60", "num_tracks: 70"))
+        with pytest.raises(UserError, match="another catalogue"):
+            export(str(copy_of))
+
+
+class TestCheckpoint:
+    @pytest.fixture
+    def run(self, run_of, tmp_path) -> Path:
+        return Path(shutil.copytree(run_of("mixture"), tmp_path / "runs" / "tiny" / "0-ffffffff"))
+
+    def write(self, run: Path, shift: float) -> Path:
+        weights = {
+            f"scheme.learner.{name}": value + shift for name, value in load_policy(run).learner.state_dict().items()
+        }
+        path = run / "checkpoints" / "last.ckpt"
+        path.parent.mkdir()
+        torch.save({"state_dict": weights}, path)
+        return path
+
+    def test_the_last_one_is_the_run(self, run):
+        finished = open_finished(str(self.write(run, 0.0)))
+        assert finished.folder.samefile(run) and finished.policy.weights == [0.0, 0.3, 0.7]
+
+    def test_an_earlier_one_is_refused(self, run):
+        with pytest.raises(UserError, match="not the policy with which its run ended"):
+            open_finished(str(self.write(run, 1e-3)))
+
+    def test_a_broken_one_is_refused(self, run):
+        path = self.write(run, 0.0)
+        path.write_bytes(path.read_bytes()[:100])
+        with pytest.raises(UserError, match="no checkpoint that can be read"):
+            open_finished(str(path))
