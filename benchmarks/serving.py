@@ -61,7 +61,7 @@ def main() -> None:
             items, length = torch.randint(1, num_items + 1, (batch, longest)), torch.full((batch,), longest)
             taken = milliseconds(partial(policy, items, length), given.calls)
             print(
-                f"{path}, {size}, {batch} histories of {longest}: {median(taken):.2f} ms of processor time, "
+                f"{path}, {size}, {batch} at once, histories of {longest}: {median(taken):.2f} ms of processor time, "
                 f"99 % of calls within {taken[int(0.99 * len(taken))]:.2f}",
                 flush=True,
             )

@@ -146,7 +146,7 @@ def latest(history: Sequence[int], longest: int, num_items: int) -> list[int]:
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """One line per item, in columns; characters that a terminal would obey are left out."""
     cells = [("rank", "probability", "id", "text")]
-    cells += [(str(row["rank"]), f"{row['probability']:.6f}", visible(row["id"]), visible(row["text"])) for row in rows]
+    cells += [(str(row["rank"]), f"{row['probability']:.4g}", visible(row["id"]), visible(row["text"])) for row in rows]
     width = max(len(line[2]) for line in cells)
     return "\n".join(f"{rank:>4}  {share:>11}  {name:{width}}  {text}".rstrip() for rank, share, name, text in cells)
 

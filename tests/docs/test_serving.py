@@ -66,7 +66,10 @@ def test_recommendations(project: Path, capsys: pytest.CaptureFixture) -> None:
     assert len(capsys.readouterr().out.splitlines()) == 11  # a header and ten items
 
 
-@pytest.mark.parametrize(("format", "library"), [("torch_export", "torch.export.load"), ("onnx", "onnxruntime")])
+@pytest.mark.parametrize(
+    ("format", "library"),
+    [("torch_export", "torch.export.load"), pytest.param("onnx", "onnxruntime", marks=pytest.mark.slow)],
+)
 def test_an_example_says_what_recommend_says(project, format, library, capsys) -> None:
     if format == "onnx":
         pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ialp[onnx]'")

@@ -39,8 +39,12 @@ def needs_runtime(format: str) -> None:
         pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ialp[onnx]'")
 
 
-@pytest.mark.parametrize("format", [*SUFFIXES])
-@pytest.mark.parametrize("kind", KINDS)
+CASES = [(kind, "torch_export") for kind in KINDS] + [
+    pytest.param(kind, "onnx", marks=[] if kind == "mixture" else pytest.mark.slow) for kind in KINDS
+]
+
+
+@pytest.mark.parametrize(("kind", "format"), CASES)
 def test_exported_and_read_back_it_gives_the_same(kind, format, run_of, tmp_path):
     needs_runtime(format)
     path = export(str(run_of(kind)), format, str(tmp_path / f"policy{SUFFIXES[format]}"))

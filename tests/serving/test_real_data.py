@@ -13,7 +13,10 @@ from ialp.nets import ActorCritic
 from tests.serving.conftest import write_run
 
 DATA = os.environ.get("IALP_DATA", "")
-pytestmark = pytest.mark.skipif(not DATA, reason="IALP_DATA names no folder with lfm/ and coat/")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not DATA, reason="IALP_DATA names no folder with lfm/ and coat/"),
+]
 
 
 @pytest.fixture(scope="module", params=["lfm", "coat"])

@@ -119,7 +119,7 @@ def test_a_table_holds_no_commands_to_the_terminal():
     rows = [{"rank": 1, "probability": 0.25, "id": "a\x1b[2J", "text": "two\nlines"}]
     assert table(rows).splitlines() == [
         "rank  probability  id     text",
-        "   1     0.250000  a [2J  two lines",
+        "   1         0.25  a [2J  two lines",
     ]
 
 
