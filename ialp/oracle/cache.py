@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,7 +39,8 @@ class JudgementCache:
     """A persistent map from a question's key to the (K + 1,) log-probabilities of its labels.
 
     Several processes may share one file: it is in WAL mode, and every batch is one transaction, so that a killed run
-    loses no more than the batch it was asking. Each judgement knows its judge and when it was asked.
+    loses no more than the batch it was asking. The threads of a process take turns. Each judgement knows its judge and
+    when it was asked.
 
     Args:
         path: The file, made with its folder where it is missing. None keeps the judgements in memory.
@@ -50,7 +52,7 @@ class JudgementCache:
     def __init__(self, path: str | Path | None = None):
         self.path = str(path) if path is not None else ":memory:"
         self._connection: sqlite3.Connection | None = None
-        self._process = 0
+        self._process, self._turn = os.getpid(), threading.RLock()
         len(self)  # a damaged file is found now, not after an hour
 
     def get_many(self, keys: Sequence[bytes], labels: int | None = None) -> dict[bytes, Tensor]:
@@ -116,10 +118,13 @@ class JudgementCache:
 
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
-        """This process's own connection (SQLite's do not survive a fork), with errors that name the file."""
-        try:
-            if self._connection is None or self._process != os.getpid():
-                self._connection, self._process = connect(self.path, BUSY_SECONDS), os.getpid()
-            yield self._connection
-        except (sqlite3.DatabaseError, OSError) as error:
-            raise UserError(f"judgement cache {self.path}: {error}; {way_out(error)}") from error
+        """This process's own connection, for one thread at a time, with errors that name the file."""
+        if self._process != os.getpid():  # a fork: neither SQLite's connections nor a lock that is held survive it
+            self._connection, self._process, self._turn = None, os.getpid(), threading.RLock()
+        with self._turn:
+            try:
+                if self._connection is None:
+                    self._connection = connect(self.path, BUSY_SECONDS)
+                yield self._connection
+            except (sqlite3.DatabaseError, OSError) as error:
+                raise UserError(f"judgement cache {self.path}: {error}; {way_out(error)}") from error

@@ -30,6 +30,8 @@ def way_out(error: Exception) -> str:
 def connect(path: str, patience: float) -> sqlite3.Connection:
     """A connection to the cache at `path`, made where it is missing and migrated where it is old.
 
+    Any thread may use it, if only one does at a time.
+
     Args:
         path: The file, or ":memory:".
         patience: Seconds to wait for other processes.
@@ -42,7 +44,7 @@ def connect(path: str, patience: float) -> sqlite3.Connection:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         if os.path.exists(path) and not os.access(path, os.W_OK):
             raise UserError(f"judgement cache {path}: no permission to write it; {WAYS_OUT[sqlite3.SQLITE_READONLY]}")
-    connection = sqlite3.connect(path, timeout=patience, isolation_level="IMMEDIATE")
+    connection = sqlite3.connect(path, timeout=patience, isolation_level="IMMEDIATE", check_same_thread=False)
     try:
         connection.execute("BEGIN")  # one snapshot: another process may be migrating
         with connection:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -37,6 +38,26 @@ def test_the_first_answer_stays():
     cache.put_many({key(1): torch.ones(3), key(2): torch.ones(3)})
     assert cache.get_many([key(1)])[key(1)].tolist() == [0, 0, 0]
     assert len(cache) == 2
+
+
+@pytest.mark.parametrize("name", ["cache.sqlite", None])
+def test_threads_share_a_cache(tmp_path, name):
+    cache = JudgementCache(tmp_path / name if name else None)
+
+    def write(first: int) -> None:
+        for batch in range(first, first + 100, 10):
+            answers = {key(i): torch.full((3,), float(i)) for i in range(batch, batch + 10)}
+            cache.put_many(answers)
+            assert cache.get_many(list(answers), 3).keys() == answers.keys()
+        finished.append(first)
+
+    finished: list[int] = []
+    threads = [threading.Thread(target=write, args=(first,)) for first in (0, 50, 100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(finished) == [0, 50, 100] and len(cache) == 200
 
 
 def test_nothing_asked_nothing_found():
@@ -297,3 +318,27 @@ def test_a_cache_survives_a_fork(tmp_path):
     child.join()
     assert child.exitcode == 0
     assert len(cache) == 2
+
+
+def test_a_fork_does_not_wait_for_a_thread_that_it_has_not(tmp_path):
+    """Another thread reads while the process forks: in the child nobody would ever end its turn."""
+    cache = JudgementCache(tmp_path / "cache.sqlite")
+    cache.put_many({key(1): torch.zeros(2)})
+    begun, forked = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with cache.open():
+            begun.set()
+            forked.wait(30)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    begun.wait(30)
+    child = multiprocessing.get_context("fork").Process(target=ask_after_fork, args=(cache,))
+    child.start()
+    child.join(20)
+    forked.set()
+    reader.join()
+    exitcode = child.exitcode
+    child.kill()
+    assert exitcode == 0 and len(cache) == 2
