@@ -139,6 +139,14 @@ def test_an_adapter_folder_alone_will_do(tiny_model, questions, tmp_path):
     assert (judge.log_probabilities(questions) - LocalLM(tiny_model).log_probabilities(questions)).abs().max() > 0.1
 
 
+def test_loading_takes_nothing_of_torchs_chance(tiny_model, questions, tmp_path):
+    """A judge that is loaded by a thread must not change what the learner draws meanwhile."""
+    folder = make_adapter(tiny_model, tmp_path)
+    before = torch.get_rng_state()
+    LocalLM(tiny_model).tuned(folder).log_probabilities(questions)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_an_adapter_of_another_model_is_refused(tiny_model, questions, tmp_path):
     other = save_tiny_model(tmp_path / "other", questions.prompts[:2], seed=1)
     folder = make_adapter(other, tmp_path / "run")

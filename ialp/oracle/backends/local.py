@@ -160,7 +160,8 @@ class LocalLM(JudgeBackend):
                 tuned = about.get("model") or about.get("judge")
                 raise UserError(f"{path}: tuned on {tuned}, but the judge is {self.model}; tune this judge anew")
         try:
-            adapted: Any = PeftModel.from_pretrained(network, str(folder))
+            # Without weights drawn at random, which the file would replace: a judge takes nothing of torch's chance.
+            adapted: Any = PeftModel.from_pretrained(network, str(folder), low_cpu_mem_usage=True)
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(f"adapter {folder} does not fit {self.model}: {str(error).splitlines()[0]}") from error
         return (adapted.merge_and_unload() if self.quantization == "none" else adapted).eval()
