@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ialp.data.catalogue import Catalogue
 from ialp.errors import UserError
-from ialp.oracle.backends.base import BudgetExceeded, JudgeBackend, checked
+from ialp.oracle.backends.base import BudgetExceeded, JudgeBackend, checked, part_of
 from ialp.oracle.cache import JudgeId, JudgementCache
 from ialp.oracle.calibration import pick_calibrated
 from ialp.oracle.prompt import PromptTemplate
@@ -58,6 +58,7 @@ class Oracle:
         catalogue: The items' texts.
         judging: How answers become picks.
         budget: How many prompts the model may be asked in all; None is no limit. Cached answers are free.
+            `share` divides it among processes.
         none_threshold: Probability of None from which on it is the pick; None (the value): where it is the largest.
 
     Attributes:
@@ -82,12 +83,18 @@ class Oracle:
         self.catalogue = catalogue
         self.judging = judging or Judging()
         self.budget = budget
+        self._share = 0, 1
         self.none_threshold = none_threshold
         self.asked = 0
         self.hits = 0
         backend.prepare(catalogue)
         # Once, and early: it may cover a source file, which somebody may edit while what was read of it still answers.
         self.identity = JudgeId(backend.fingerprint, backend.name)
+
+    def share(self, rank: int, ranks: int) -> None:
+        """From now on this is one of `ranks` processes that ask, whose budgets and limits add up to what was given."""
+        self._share = rank, ranks
+        self.backend.share(rank, ranks)
 
     def judge(self, history: Tensor, length: Tensor, candidates: Tensor) -> Judgement:
         """The picks for history (B, T), right-padded, with length (B,), among candidates (B, K).
@@ -131,12 +138,14 @@ class Oracle:
         known = self.cache.get_many(list(first), questions.num_candidates + 1)
         unknown = sorted(row for key, row in first.items() if key not in known)
         self.hits += len(keys) - len(unknown)
-        affordable = unknown if self.budget is None else unknown[: max(self.budget - self.asked, 0)]
+        budget = part_of(self.budget, *self._share)
+        affordable = unknown if budget is None else unknown[: max(budget - self.asked, 0)]
         if affordable:
             known |= self._ask(questions, keys, affordable)
         if len(affordable) < len(unknown):
+            shared = f", of which this one of {ranks} processes has {budget}," if (ranks := self._share[1]) > 1 else ""
             raise BudgetExceeded(
-                f"the judgement budget of {self.budget} questions is spent: raise it, or train shorter; "
+                f"the judgement budget of {self.budget} questions{shared} is spent: raise it, or train shorter; "
                 f"all {self.asked} answers are in the cache {self.cache.path}"
             )
         return torch.stack([known[key] for key in keys])

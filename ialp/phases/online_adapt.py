@@ -100,7 +100,7 @@ class OnlineAdapt(LightningModule):
         self.scheme.repeats = self.repeats
         self.scheme.build(theta, learner)
         if stage == "fit":
-            self.scheme.meet(data.log, torch.initial_seed(), self.trainer.global_rank)
+            self.scheme.meet(data.log, torch.initial_seed(), self.trainer.global_rank, self.trainer.world_size)
         self.algorithm.prepare(self.scheme)
 
     def check_composition(self, data: Any) -> None:

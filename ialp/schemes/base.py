@@ -40,13 +40,14 @@ class Scheme(nn.Module, ABC):
     def build(self, pretrained: ActorCritic | None, fresh: ActorCritic | None) -> None:
         """Sets `learner` and whatever else acts."""
 
-    def meet(self, log: "Log", seed: int, rank: int) -> None:
+    def meet(self, log: "Log", seed: int, rank: int, ranks: int = 1) -> None:
         """Called once before learning, when the scheme is built: what it needs to know of the data.
 
         Args:
             log: items and training sequences.
             seed: of the run.
             rank: of this process.
+            ranks: how many processes there are.
         """
 
     def behaviour(self, probabilities: Tensor, allowed: Tensor, items: Tensor, length: Tensor, user: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ialp.data import Log
-from ialp.data.ranks import share_of_budget, sum_over_ranks
+from ialp.data.ranks import sum_over_ranks
 from ialp.data.text import text_embeddings
 from ialp.errors import UserError
 from ialp.nets import ActorCritic
@@ -33,8 +33,8 @@ class LLMOnline(Scheme):
         item_init: what item embeddings and actor start from: `tfidf` of the items' text, or `random`.
         template: a prompt template file of one's own.
         cache: file of the judgement cache.
-        budget: questions that the model may be asked at most, over all ranks, each its share; cached answers are not
-            counted; null for no limit.
+        budget: questions that the model may be asked at most, by all ranks together, each of which has an equal share;
+            cached answers are not counted; null for no limit.
     """
 
     needs_pretrained = False
@@ -67,10 +67,11 @@ class LLMOnline(Scheme):
         assert fresh is not None
         self.learner = fresh
 
-    def meet(self, log: Log, seed: int, rank: int) -> None:
+    def meet(self, log: Log, seed: int, rank: int, ranks: int = 1) -> None:
         """Opens judge and cache."""
         judge = self.judge, self.oracle_run, self.judging
-        self.oracle = open_oracle(log, *judge, self.template, self.cache, share_of_budget(self.budget))
+        self.oracle = open_oracle(log, *judge, self.template, self.cache, self.budget)
+        self.oracle.share(rank, ranks)
         self.sampler.prepare(log.neighbours(self.neighbours), log.train.popularity(log.catalogue.num_items))
         self.generator = torch.Generator().manual_seed(stream(seed, "candidates") + rank)
         if self.item_init == "tfidf":
@@ -113,5 +114,6 @@ class LLMOnline(Scheme):
 
     def results(self) -> dict[str, Any]:
         """The judge, and what it was asked; answers from the cache cost next to no time."""
-        model = self.oracle.backend.name
-        return {"judgements": {"asked": self.asked, "cache_hits": self.hits, "model": model}}
+        oracle = self.oracle
+        asked = {"asked": self.asked, "cache_hits": self.hits, **oracle.backend.counts}
+        return {"judgements": {**asked, "model": oracle.backend.name}}

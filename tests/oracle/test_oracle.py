@@ -229,3 +229,17 @@ def test_what_was_answered_is_kept_when_a_later_answer_fails(catalogue, template
     oracle = Oracle(LongestText(), cache, template, catalogue)
     assert torch.equal(oracle.judge(*questions(6)).log_probabilities, expected.log_probabilities)
     assert (oracle.asked, oracle.hits) == (3, 3)
+
+
+def test_processes_share_a_budget(catalogue, template, tmp_path):
+    """The parts of 10 among 3 are 3, 3 and 4, and what is asked is in the cache of all."""
+    path, asked = tmp_path / "cache.sqlite", []
+    for rank in range(3):
+        oracle = Oracle(LongestText(), JudgementCache(path), template, catalogue, budget=10)
+        oracle.share(rank, 3)
+        with pytest.raises(
+            BudgetExceeded, match=r"budget of 10 questions, of which this one of 3 processes has [34], is"
+        ):
+            oracle.judge(*questions(20, seed=rank))
+        asked.append(oracle.asked)
+    assert asked == [3, 3, 4] and len(JudgementCache(path)) == 10

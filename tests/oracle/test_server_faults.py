@@ -135,6 +135,19 @@ def test_a_budget_stops_before_it_is_passed_and_the_next_run_goes_on(catalogue, 
         assert set(server.answered.values()) == {1} and not server.again
 
 
+def test_processes_share_the_limits_of_a_server(template):
+    with serving() as server:
+        clients = [judge(server, max_requests=10) for _ in range(3)]
+        for rank, client in enumerate(clients):
+            client.share(rank, 3)
+            with pytest.raises(
+                BudgetExceeded, match="limit of 10 requests, of which this one of 3 processes has its share"
+            ):
+                client.log_probabilities(questions(template, 20))
+        assert [client.requests for client in clients] == [3, 3, 4]
+        assert [client.counts["requests"] for client in clients] == [3, 3, 4]
+
+
 def test_a_budget_in_tokens_needs_a_server_that_counts_them(template):
     with serving(Plan(usage=False)) as server:
         assert judge(server).log_probabilities(questions(template, 1)).shape == (1, 11)

@@ -99,6 +99,9 @@ class JudgeBackend(ABC):
     reads_prompts = True
     """False where the catalogue's texts are looked up: such a judge cannot be asked about a text of another's."""
 
+    interrupted = False
+    """Set by another thread than the one that asks: a stream under way ends as by Ctrl-C, when it next looks here."""
+
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -145,6 +148,8 @@ class JudgeBackend(ABC):
         answers arrive one by one, and cost something, yields them so.
         """
         for start in range(0, len(questions), STORE_EVERY):
+            if self.interrupted:
+                raise KeyboardInterrupt
             rows = list(range(start, min(start + STORE_EVERY, len(questions))))
             yield rows, self.log_probabilities(questions.select(rows))
 
@@ -169,6 +174,15 @@ class JudgeBackend(ABC):
     def release(self) -> None:  # noqa: B027 - most have nothing
         """Give back the memory of a model that is not asked for now; the next question loads it again."""
 
+    def share(self, rank: int, ranks: int) -> None:
+        """Called before the first question, where `ranks` processes ask: limits of its own are theirs together."""
+        del rank, ranks
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What the judge counts besides answers, for the log and done.json."""
+        return {}
+
     @property
     def tokens(self) -> int | None:
         """Tokens that the model has read and written so far, or None where that has no meaning."""
@@ -178,6 +192,11 @@ class JudgeBackend(ABC):
     def label_mass(self) -> float | None:
         """Mean probability that the model gave to any label at all, or None where that has no meaning."""
         return None
+
+
+def part_of(limit: int | None, rank: int, ranks: int) -> int | None:
+    """What one of `ranks` processes may take of a limit; the parts add up to it. None is no limit."""
+    return None if limit is None else limit * (rank + 1) // ranks - limit * rank // ranks
 
 
 def checked(judge: JudgeBackend, answers: Tensor, rows: int, labels: int) -> Tensor:

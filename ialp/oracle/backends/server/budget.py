@@ -2,7 +2,7 @@
 
 import threading
 
-from ialp.oracle.backends.base import BudgetExceeded
+from ialp.oracle.backends.base import BudgetExceeded, part_of
 
 
 class Meter:
@@ -11,14 +11,18 @@ class Meter:
     Args:
         max_requests: HTTP requests in all, repeated ones included; None for no limit.
         max_tokens: Tokens read and written in all, as the server reports them; None for no limit.
+        rank: Of this process.
+        ranks: Processes that share the limits; each keeps to its part.
 
     Attributes:
         requests: Sent so far.
         tokens: Reported so far.
     """
 
-    def __init__(self, max_requests: int | None = None, max_tokens: int | None = None):
+    def __init__(self, max_requests: int | None = None, max_tokens: int | None = None, rank: int = 0, ranks: int = 1):
         self.max_requests, self.max_tokens = max_requests, max_tokens
+        self._my_requests, self._my_tokens = (part_of(limit, rank, ranks) for limit in (max_requests, max_tokens))
+        self._parts = f", of which this one of {ranks} processes has its share" if ranks > 1 else ""
         self.requests = 0
         self.tokens = 0
         self._held = 0  # the most that requests under way can take
@@ -34,12 +38,12 @@ class Meter:
         """
         with self._changed:
             while True:
-                if self.max_requests is not None and self.requests >= self.max_requests:
-                    raise spent("max_requests", self.max_requests, "requests")
-                if self.max_tokens is None or self.tokens + self._held + most <= self.max_tokens:
+                if self._my_requests is not None and self.requests >= self._my_requests:
+                    raise spent("max_requests", f"{self.max_requests} requests{self._parts}")
+                if self._my_tokens is None or self.tokens + self._held + most <= self._my_tokens:
                     break
                 if not self._held:
-                    raise spent("max_tokens", self.max_tokens, "tokens")
+                    raise spent("max_tokens", f"{self.max_tokens} tokens{self._parts}")
                 self._changed.wait()
             self.requests += 1
             self._held += most
@@ -52,9 +56,9 @@ class Meter:
             self._changed.notify_all()
 
 
-def spent(limit: str, value: int, unit: str) -> BudgetExceeded:
+def spent(limit: str, value: str) -> BudgetExceeded:
     """Says which limit ends the run, and that nothing is lost."""
     return BudgetExceeded(
-        f"judge.{limit}: the next request could pass the limit of {value} {unit}; every answer so far is in the "
+        f"judge.{limit}: the next request could pass the limit of {value}; every answer so far is in the "
         "cache, and the next run asks only what is left; raise the limit, or train shorter"
     )

@@ -46,12 +46,13 @@ class ServerLM(JudgeBackend):
         revision: A label of your own for what the model's name does not say.
         extra_body: Further fields of every request, such as {chat_template_kwargs: {enable_thinking: false}}.
         api_key_env: Name of the environment variable that holds the key; null where the server asks for none.
-        concurrency: Requests under way at once.
+        concurrency: Requests under way at once, of each process.
         timeout: Seconds to wait for a reply.
         retries: How often a question is asked again after a fault or an invalid answer.
         backoff: Seconds before the first retry; they double each time, up to 60, with jitter.
-        max_requests: Requests at most, repeated ones included; null for no limit. Cached answers are free.
-        max_tokens: Tokens at most, read and written, as the server counts them; null for no limit.
+        max_requests: Requests at most, repeated ones included; null for no limit. Cached answers are free. Of the
+            processes of a run, each has an equal share.
+        max_tokens: Tokens at most, read and written, as the server counts them; null for no limit. Shared likewise.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class ServerLM(JudgeBackend):
         self.answers, self.samples, self.invalid, self.revision = answers, samples, invalid, revision
         self.concurrency, self.timeout, self.retries, self.backoff = concurrency, timeout, retries, backoff
         self.max_requests, self.max_tokens = max_requests, max_tokens
+        self._share = 0, 1
         listed = top_logprobs if answers == "logprobs" else None
         self._format = RequestFormat(model, api, constraint, listed, temperature, extra_body or {})
         self.invalid_answers = self.missing_labels = 0
@@ -104,6 +106,16 @@ class ServerLM(JudgeBackend):
         votes = self.samples if self.answers == "samples" else None
         parts = ["ServerLM", self.revision, votes, self._format.describe()]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def share(self, rank: int, ranks: int) -> None:
+        """The limits are those of `ranks` processes together; this one takes its part."""
+        self._share = rank, ranks
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was sent, what it took, and what was amiss."""
+        taken = {"requests": self.requests, "tokens": self.tokens}
+        return taken | {"invalid_answers": self.invalid_answers, "missing_labels": self.missing_labels}
 
     @property
     def requests(self) -> int:
@@ -145,7 +157,7 @@ class ServerLM(JudgeBackend):
         def ask(row: int) -> Answer:
             return self._ask(prompts[row], labels, stop)
 
-        for row, answer in as_they_arrive(ask, len(questions), self.concurrency, stop):
+        for row, answer in as_they_arrive(ask, len(questions), self.concurrency, stop, lambda: self.interrupted):
             self._watch(answer)
             yield [row], answer.log_probabilities.unsqueeze(0)
 
@@ -199,7 +211,7 @@ class ServerLM(JudgeBackend):
 
     @cached_property
     def _endpoint(self) -> Endpoint:
-        meter = Meter(self.max_requests, self.max_tokens)
+        meter = Meter(self.max_requests, self.max_tokens, *self._share)
         return Endpoint(self.base_url, self.api_key_env, self.timeout, meter)
 
     def _watch(self, answer: Answer) -> None:
