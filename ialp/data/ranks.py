@@ -38,14 +38,6 @@ def share_of_rank(trainer: "Trainer | None", total: int, name: str, exact: bool 
     return first, last - first
 
 
-def share_of_budget(total: int | None) -> int | None:
-    """How many of `total` questions this process may ask, of those that work together now; None is no limit."""
-    if total is None or (ranks := world_size()) == 1:
-        return total
-    rank = distributed.get_rank()
-    return total * (rank + 1) // ranks - total * rank // ranks
-
-
 class SharedBatches(DistributedSampler):
     """Batches of row numbers, in order; of W ranks each takes every W-th of the batches that one process would see.
 

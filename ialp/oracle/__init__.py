@@ -1,5 +1,6 @@
 """The oracle: a language model that judges which item a user would take next."""
 
+from ialp.oracle.ahead import AskedAhead
 from ialp.oracle.backends import EmbeddingOracle, JudgeBackend, LexicalOracle, LocalLM, LoRA, ServerLM
 from ialp.oracle.cache import JudgementCache
 from ialp.oracle.judges import load_judge
@@ -9,6 +10,7 @@ from ialp.oracle.prompt import PromptTemplate
 from ialp.oracle.questions import Questions
 
 __all__ = [
+    "AskedAhead",
     "BudgetExceeded",
     "EmbeddingOracle",
     "JudgeBackend",

@@ -69,7 +69,8 @@ class IALPPretrain(LightningModule):
         self.listwise_weight = listwise_weight
         self.optimizer: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "eps": eps}
         self.latest: dict[str, Tensor | float] = {}
-        self.judged = [0, 0]  # questions that judges answered, and those that they did not have to, over all ranks
+        self.counts: dict[str, int] = {}
+        self.asked: dict[str, int] = {}
 
     def setup(self, stage: str) -> None:
         """Builds the policy once the catalogue is known."""
@@ -110,6 +111,8 @@ class IALPPretrain(LightningModule):
         acceptance = judgement.accepted.float().mean()
         distinct = len(action.unique()) / len(action)
         self.latest = {"acceptance": acceptance, "none_rate": 1 - acceptance, "distinct_items": distinct}
+        # Counted here, while no thread asks the judge: later the count would depend on its pace.
+        self.counts = {"judgements": self._oracle.asked + self._oracle.hits, **self._oracle.backend.counts}
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Lets the algorithm follow."""
@@ -125,8 +128,10 @@ class IALPPretrain(LightningModule):
             picked = int((batch.choice < logits.shape[1]).sum())
             logs["listwise_loss"] = listwise_loss(logits, batch.choice) * weight_of_rank(picked)
             loss = loss + self.listwise_weight * logs["listwise_loss"]
-        asked = float(self._oracle.asked + self._oracle.hits) * world_size()  # of all ranks, once averaged
-        logs = mean_over_ranks({**logs, **self.latest, "judgements": asked})
+        counts = {
+            name: float(count) * world_size() for name, count in self.counts.items()
+        }  # of all ranks, once averaged
+        logs = mean_over_ranks({**logs, **self.latest, **counts})
         self.log_dict({f"pretrain/{name}": value for name, value in logs.items()}, batch_size=len(batch.length))
         self.log("acceptance", logs["acceptance"], prog_bar=True, logger=False, batch_size=1)
         return loss
@@ -136,12 +141,15 @@ class IALPPretrain(LightningModule):
         return torch.optim.AdamW(self.parameters(), **self.optimizer, fused=True)
 
     def on_fit_end(self) -> None:
-        """Writes θ where the next stage looks for it."""
-        self.judged = [int(number) for number in sum_over_ranks(self._oracle.asked, self._oracle.hits)]
+        """Adds up what all ranks have asked, and writes θ where the next stage looks for it."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        data.finish_asking()
+        mine = {"asked": data.oracle.asked, "cache_hits": data.oracle.hits, **data.oracle.backend.counts}
+        self.asked = {name: int(total) for name, total in zip(mine, sum_over_ranks(*mine.values()), strict=True)}
         self.latest = mean_over_ranks(self.latest)
         if self.trainer.is_global_zero:
-            catalogue: str = self.trainer.datamodule.log.catalogue.fingerprint  # type: ignore[attr-defined]
-            self.scheme.learner.save_pretrained(Path(self.trainer.default_root_dir) / "policy", catalogue)
+            folder = Path(self.trainer.default_root_dir) / "policy"
+            self.scheme.learner.save_pretrained(folder, data.log.catalogue.fingerprint)
 
     @property
     def _oracle(self) -> Any:
@@ -149,8 +157,7 @@ class IALPPretrain(LightningModule):
 
     def results(self) -> dict[str, Any]:
         """What done.json says of the run."""
-        asked, hits = self.judged
         return {
-            "judgements": {"asked": asked, "cache_hits": hits, "model": self._oracle.backend.name},
+            "judgements": {**self.asked, "model": self._oracle.backend.name},
             **{name: float(value) for name, value in self.latest.items()},
         }
