@@ -1,8 +1,11 @@
 """Every config in the repository: found, planned, and each stage run for a step, on a log of one's own."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -141,9 +144,10 @@ def test_every_stage_can_be_planned(plan: Plan, name: str, coat_root: Path) -> N
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
 def test_every_overlay_goes_on_top_of_the_main_job(plan: Plan, path: Path) -> None:
-    main_job = ["--config", str(CONFIGS / "lfm_policyset.yaml")]
+    name = "lfm_oracle" if path.stem == "fsdp" else "lfm_policyset"  # a policy is too small to be spread
+    main_job = ["--config", str(CONFIGS / f"{name}.yaml")]
     before, after = plan(*main_job), plan(*main_job, "--config", str(path))
-    assert after.name == "lfm_policyset"
+    assert after.name == name
     assert [stage.config for stage in after.lineage()] != [stage.config for stage in before.lineage()]
 
 
@@ -173,7 +177,7 @@ def test_what_a_batch_script_starts_can_be_planned(
 ) -> None:
     script = (CONFIGS / "slurm" / f"{name}.sbatch").read_text()
     asked = dict(re.findall(r"^#SBATCH --([\w-]+)=(\S+)", script, re.MULTILINE))
-    [line] = re.findall(r"^.*ialp fit (.*)$", script.replace("\\\n", " "), re.MULTILINE)
+    [line] = re.findall(r"^[^#\n]*ialp fit (.*?)(?: &)?$", script.replace("\\\n", " "), re.MULTILINE)
     monkeypatch.chdir(CONFIGS.parent)
     for number in ("0", "7"):
         arguments = shlex.split(line.replace("$SLURM_ARRAY_TASK_ID", number))
@@ -187,6 +191,23 @@ def test_what_a_batch_script_starts_can_be_planned(
         assert asked["gpus-per-node"] == asked["ntasks-per-node"]
         for key in ("users", "batch_size"):
             share_of_rank(SimpleNamespace(world_size=16, global_rank=0), data[key], key)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("ends", "queued"), [("trap 'exit 143' TERM", True), ("trap '' TERM; sleep 1; exit 2", False)])
+def test_a_task_whose_time_is_up_is_queued_again(tmp_path: Path, ends: str, queued: bool) -> None:
+    (tmp_path / "ialp").write_text(f"#!/bin/bash\ntouch started\n{ends}\nfor i in {{1..100}}; do sleep 0.1; done\n")
+    (tmp_path / "scontrol").write_text('#!/bin/bash\necho "$@" > queued\n')
+    for name in ("ialp", "scontrol"):
+        (tmp_path / name).chmod(0o755)
+    slurm = {"SLURM_JOB_ID": "77_3", "SLURM_ARRAY_TASK_ID": "3", "SLURM_CPUS_PER_TASK": "1"}
+    environment = os.environ | slurm | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    script = subprocess.Popen(["bash", CONFIGS / "slurm" / "seeds.sbatch"], cwd=tmp_path, env=environment)
+    while not (tmp_path / "started").exists():
+        time.sleep(0.02)
+    time.sleep(0.2)
+    script.terminate()
+    assert script.wait(20) == (143 if queued else 2)
+    assert (tmp_path / "queued").exists() == queued
 
 
 def _one_at_a_time(parameters: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,6 @@ import torch
 from ialp.data.ranks import (
     SharedBatches,
     mean_over_ranks,
-    share_of_budget,
     share_of_rank,
     sum_over_ranks,
     weight_of_rank,
@@ -51,8 +50,8 @@ def test_every_row_is_in_one_batch_of_one_rank(rows, batch_size):
 
 def test_a_single_process_changes_nothing():
     values = {"a": torch.tensor(0.1), "b": 2.0}
-    assert mean_over_ranks(values) is values
-    assert weight_of_rank(7) == 1.0 and share_of_budget(7) == 7 and share_of_budget(None) is None
+    assert mean_over_ranks(values) == values
+    assert weight_of_rank(7) == 1.0
     assert sum_over_ranks(3, torch.tensor(0.5)).tolist() == [3.0, 0.5]
 
 
@@ -68,7 +67,6 @@ def together(rank: int) -> dict:
         "sums": sum_over_ranks(rank + 1, torch.tensor(0.5)),
         "means": mean_over_ranks({"a": torch.tensor(float(rank)), "b": 3.0}),
         "weights": [weight_of_rank(1 + 3 * rank), weight_of_rank(0)],
-        "budget": [share_of_budget(7), share_of_budget(None)],
         "gradients": torch.stack([listwise, logits.grad]),
     }
 
@@ -78,7 +76,6 @@ def test_two_processes_add_up(tmp_path):
     assert first["sums"].tolist() == second["sums"].tolist() == [3.0, 1.0]
     assert {name: float(value) for name, value in first["means"].items()} == {"a": 0.5, "b": 3.0}
     assert first["weights"] == pytest.approx([2 * 1 / 5, 1.0]) and second["weights"] == pytest.approx([2 * 4 / 5, 1.0])
-    assert first["budget"] == [3, None] and second["budget"] == [4, None]
     logits = LOGITS.clone().requires_grad_()
     listwise_loss(logits, CHOICE).backward()
     whole, logits.grad = logits.grad, None

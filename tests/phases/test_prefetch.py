@@ -216,6 +216,7 @@ class Steady:
             current_epoch=0, fit_loop=SimpleNamespace(epoch_loop=progress),
         )  # fmt: skip
         self.num_items = num_items
+        self.latest, self.counts = {}, {}
 
     def propose(self, items, length):
         even = torch.zeros(len(items), self.num_items + 1)
@@ -243,7 +244,7 @@ def test_a_rollout_goes_on_from_its_state(source, tmp_path, prefetch, at):
     for _ in range(at):
         whole.step()
     torch.save(whole.state_dict(), tmp_path / "state.pt")
-    before = len(whole.buffer)
+    before = whole.asked["asked"]
     for _ in range(7 - at):
         whole.step()
     whole.close()
@@ -252,10 +253,9 @@ def test_a_rollout_goes_on_from_its_state(source, tmp_path, prefetch, at):
     for _ in range(7 - at):
         again.step()
     again.close()
-    assert again.oracle.asked == 0  # all were asked before
+    assert again.oracle.asked == before  # what came then was asked already
     for name, value in again.buffer.columns.items():
-        rest = slice(before, len(whole.buffer))
-        assert torch.equal(value[: rest.stop - before], whole.buffer.columns[name][rest])
+        assert torch.equal(value, whole.buffer.columns[name])
     assert torch.equal(again.items, whole.items) and again.episode == whole.episode
     assert torch.equal(again.generator.get_state(), whole.generator.get_state())
     assert (again.pending is None) == (not prefetch)

@@ -59,7 +59,7 @@ def whole_and_broken(make, folder, at: int, epochs: int = 3, every: int = 1):
         path = newest(folder / name / "checkpoints") if cut is not None else None
         assert (path is None) == (cut is None)
         train(module, data, folder / name, epochs, path, callbacks=[ResumeCheckpoint()], **options)
-        module.latest_episodes = list(data.rollout.finished) if hasattr(data, "rollout") else []
+        module.latest_episodes = list(getattr(getattr(data, "rollout", None), "finished", []))
         modules.append(module)
     return modules
 
@@ -104,11 +104,12 @@ def test_whole_episodes(at, source, reward_run, tmp_path):
     assert whole.rows == broken.rows
 
 
+@pytest.mark.parametrize("prefetch", [False, True])
 @pytest.mark.parametrize("at", [5, 8])
-def test_pre_training(at, source, tmp_path):
+def test_pre_training(at, prefetch, source, tmp_path):
     def make(folder):
         sizes = {"users": 6, "steps_per_epoch": 4, "updates_per_step": 2, "batch_size": 8, "horizon": 3}
-        data = OracleDataModule(source, JUDGE, cache=str(folder / "judgements.sqlite"), **sizes)
+        data = OracleDataModule(source, JUDGE, cache=str(folder / "judgements.sqlite"), prefetch=prefetch, **sizes)
         return IALPPretrain(**NET, dropout=0.2), data
 
     whole, broken = whole_and_broken(make, tmp_path, at)
