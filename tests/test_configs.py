@@ -230,6 +230,15 @@ def test_whole_episodes_go_on_top_of_any_online_config(plan: Plan, name: str, co
     assert after.config["model"]["init_args"]["algorithm"]["init_args"] == algorithm | {"trace": 0.95}
 
 
+@pytest.mark.parametrize("name", ["lfm_policyset", "lfm_finetune_episodes", "lfm_pretrain"])
+def test_a_sample_of_the_items_goes_on_top_of_any_policys_config(plan: Plan, name: str) -> None:
+    main_job = ["--config", str(CONFIGS / f"{name}.yaml")]
+    before, after = plan(*main_job), plan(*main_job, "--config", str(CONFIGS / "supports" / "sampled.yaml"))
+    assert before.config["model"]["init_args"]["support"] is None
+    assert after.config["model"]["init_args"]["support"]["class_path"] == "ialp.rl.Sampled"
+    assert before.fingerprint != after.fingerprint
+
+
 def test_the_papers_judge_reaches_tuning_and_pre_training(plan: Plan) -> None:
     overlay = CONFIGS / "oracles" / "mistral7b.yaml"
     stages = plan("--config", str(CONFIGS / "lfm_policyset.yaml"), "--config", str(overlay)).lineage()

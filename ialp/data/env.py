@@ -15,6 +15,7 @@ from ialp.data.rollout import Rollout
 from ialp.envs import BatchEnv, World
 from ialp.rl.chance import stream, uniforms
 from ialp.rl.replay import ReplayBuffer
+from ialp.rl.support import CHANCES
 from ialp.types import Transition
 
 if TYPE_CHECKING:
@@ -57,12 +58,8 @@ class OnlineRollout(Rollout):
         """One recommendation to every user."""
         scheme, env = self.module.scheme, self.env
         length = env.length.clone()
-        probabilities = scheme.probabilities(env.items, length)  # (B, I) π̂(·|s_t)
-        chance = uniforms(self.seed, env.user, env.episode, length, 2)
-        allowed = scheme.allowed(env.items, length)
-        action = self.module.exploration.select(
-            scheme.behaviour(probabilities, allowed, env.items, length, env.user), allowed, chance
-        )
+        chance = uniforms(self.seed, env.user, env.episode, length, CHANCES)
+        action = scheme.support.act(scheme, self.module.exploration, env.items, length, env.user, chance)
         feedback = env.step(action)
         reward = feedback.reward * self.reward_scale
         self.buffer.add(Transition(env.items, length, reward, feedback.terminated, feedback.truncated))

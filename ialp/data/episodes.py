@@ -14,6 +14,7 @@ from ialp.data.rollout import Episodic
 from ialp.envs import BatchEnv
 from ialp.rl.chance import stream, uniforms
 from ialp.rl.stepwise import StepwisePolicy
+from ialp.rl.support import CHANCES
 from ialp.types import Transition
 
 if TYPE_CHECKING:
@@ -77,12 +78,12 @@ class EpisodeRollout(Episodic):
         rewards, terminated = [], torch.zeros_like(env.done)
         while len(active := (~env.done).nonzero().squeeze(1)):
             items, length = env.items[active], env.length[active]
-            allowed = scheme.allowed(items, length)
-            chance = uniforms(self.seed, env.user[active], env.episode[active], length, 2)
-            probabilities = policy.probabilities(items, length, active, allowed)
-            probabilities = scheme.behaviour(probabilities, allowed, items, length, env.user[active])
+            user = env.user[active]
+            chance = uniforms(self.seed, user, env.episode[active], length, CHANCES)
             actions = torch.zeros_like(env.length)  # 0, the padding id: no action
-            actions[active] = self.module.exploration.select(probabilities, allowed, chance)
+            actions[active] = scheme.support.act(
+                scheme, self.module.exploration, items, length, user, chance, policy, active
+            )
             feedback = env.step(actions)
             rewards.append(feedback.reward)
             terminated |= feedback.terminated

@@ -27,6 +27,9 @@ TRAINER_KEYS = (
 PLACES = frozenset({"root", "cache", "cache_path", "cache_dir", "dirpath", "num_workers", "device", "devices"})
 """Keys that say where something lies or runs, not what it is. What lies under `root` counts by the hash of the data."""
 
+LATER: Mapping[str, Any] = {"support": None, "prefetch": False}
+"""Keys that came later, and the value with which all is as before: finished runs stay what they are."""
+
 SHOWN_ONLY = (
     "ProgressBar",
     "PlainProgress",
@@ -63,7 +66,12 @@ def fingerprint(config: Mapping[str, Any], seed: int, data: str | None, upstream
 def without_places(value: Any, upstream: Mapping[str, str]) -> Any:
     """A copy in which keys that name places are gone and the folder of an input is its fingerprint."""
     if isinstance(value, Mapping):
-        return {key: without_places(item, upstream) for key, item in value.items() if key not in PLACES}
+        kept = {key: item for key, item in value.items() if key not in PLACES}
+        return {
+            key: without_places(item, upstream)
+            for key, item in kept.items()
+            if not (key in LATER and item == LATER[key])
+        }
     if isinstance(value, list):
         return [without_places(item, upstream) for item in value]
     if isinstance(value, str) and value in upstream:

@@ -13,16 +13,18 @@ from ialp.nets.sasrec import SASRec, at_length
 
 
 class ItemHead(nn.Module):
-    """One number per item: (B, D) states → (B, I), or (B,) for the items asked for."""
+    """One number per item: (B, D) states → (B, I), or of the items asked for."""
 
     def __init__(self, width: int, dim: int, std: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(width, dim) * std)
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def forward(self, state: Tensor) -> Tensor:
-        """(B, D) → (B, I)."""
-        return nn.functional.linear(state, self.weight, self.bias)
+    def forward(self, state: Tensor, ids: Tensor | None = None) -> Tensor:
+        """(B, D) → (B, I), or with ids (M,) → (B, M): the columns of these alone."""
+        if ids is None:
+            return nn.functional.linear(state, self.weight, self.bias)
+        return nn.functional.linear(state, nn.functional.embedding(ids, self.weight), self.bias[ids])
 
     def of(self, state: Tensor, item: Tensor) -> Tensor:
         """The entries of `forward` at item (B,) or (B, K), without the others: same shape as `item`."""
@@ -97,9 +99,27 @@ class ActorCritic(nn.Module):
             self.actor.weight.div_(temperature)
             self.actor.bias.div_(temperature)
 
-    def logits(self, state: Tensor) -> Tensor:
-        """(B, D) → (B, I), whose softmax is the policy: the actor's, or those of Q where the critic acts."""
-        return self.actor(state) if self.q_temperature is None else self.critic(state) / self.q_temperature
+    def logits(self, state: Tensor, ids: Tensor | None = None) -> Tensor:
+        """(B, D) → (B, I), whose softmax is the policy: the actor's, or those of Q where the critic acts.
+
+        With ids (M,) → (B, M): the columns of these alone.
+        """
+        return self.actor(state, ids) if self.q_temperature is None else self.critic(state, ids) / self.q_temperature
+
+    def logits_of(self, state: Tensor, item: Tensor) -> Tensor:
+        """(B, D) states and (B, K) items → (B, K): each row's own columns of `logits`."""
+        return (
+            self.actor.of(state, item)
+            if self.q_temperature is None
+            else self.critic.of(state, item) / self.q_temperature
+        )
+
+    def logits_between(self, state: Tensor, first: int, end: int, out: Tensor) -> None:
+        """Writes `logits` of the ids first … end − 1, turned over, into `out` (end − first, B). No gradient."""
+        head = self.actor if self.q_temperature is None else self.critic
+        torch.addmm(head.bias[first:end].unsqueeze(1), head.weight[first:end], state.to(out.dtype).T, out=out)
+        if self.q_temperature is not None:
+            out.div_(self.q_temperature)
 
     def state(self, items: Tensor, length: Tensor, row: Tensor | None = None) -> Tensor:
         """(B, T) histories of `length` items → (B, D); with `row` (B,), of the rows of (E, T)."""

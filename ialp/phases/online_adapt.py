@@ -19,6 +19,7 @@ from ialp.nets import ActorCritic
 from ialp.rl.algorithms import A2C, Algorithm
 from ialp.rl.exploration import Categorical, Exploration
 from ialp.rl.rollout import argmax_of, run_episodes, sampled_from
+from ialp.rl.support import Everything, Support
 from ialp.schemes import Frozen, Scheme, save_scheme
 from ialp.types import Transition
 
@@ -44,6 +45,8 @@ class OnlineAdapt(LightningModule):
         lr_actor: learning rate of the actor head; null for `lr`.
         evaluate_sampled: when to measure the policy also as it samples, beside its argmax: at every epoch (`always`),
             at e = 0, 1, 2 and the end (`reported`), or `never`.
+        support: which items acting and learning run over; null: all of them. `Sampled` is for catalogues of more than
+            about 100,000.
         max_environment_steps: ends the training once so many are taken, where an epoch has no fixed number of them;
             null: `trainer.max_epochs` alone ends it.
     """
@@ -64,6 +67,7 @@ class OnlineAdapt(LightningModule):
         lr_actor: float | None = None,
         evaluate_sampled: Literal["always", "reported", "never"] = "reported",
         max_environment_steps: int | None = None,
+        support: Support | None = None,
     ) -> None:
         super().__init__()
         self.scheme, self.algorithm = scheme, algorithm or A2C()
@@ -73,7 +77,7 @@ class OnlineAdapt(LightningModule):
         self.pretrained, self.pretrained_temperature = pretrained, pretrained_temperature
         self.net: dict[str, Any] = {"dim": dim, "layers": layers, "heads": heads, "dropout": dropout}
         self.repeats, self.lr, self.lr_actor, self.evaluate_sampled = repeats, lr, lr_actor, evaluate_sampled
-        self.max_environment_steps = max_environment_steps
+        self.max_environment_steps, self.support = max_environment_steps, support or Everything()
         self.environment_steps = 0
         self.seconds = self.clock = 0.0  # of training so far, and when it was last looked at
         self.rows: list[dict[str, Any]] = []  # one per policy and evaluated epoch
@@ -97,7 +101,7 @@ class OnlineAdapt(LightningModule):
         fresh = {**data.log.sizes, "max_length": data.env.items.shape[1], **self.net}
         learner = ActorCritic(**(theta.config if theta else fresh))
         learner.encoder.know_users(data.log.user_features)
-        self.scheme.repeats = self.repeats
+        self.scheme.repeats, self.scheme.support = self.repeats, self.support
         self.scheme.build(theta, learner)
         if stage == "fit":
             self.scheme.meet(data.log, torch.initial_seed(), self.trainer.global_rank, self.trainer.world_size)
@@ -111,6 +115,8 @@ class OnlineAdapt(LightningModule):
         """
         whole_episodes = getattr(data, "whole_episodes", False)
         if self.trains and (reason := self.algorithm.refusal(self.scheme, self.exploration, whole_episodes)):
+            raise UserError(reason)
+        if self.trains and (reason := self.support.refusal(self.scheme, self.exploration)):
             raise UserError(reason)
 
     def load_pretrained(self) -> ActorCritic:
@@ -134,13 +140,14 @@ class OnlineAdapt(LightningModule):
             return  # resumed: measured already
         if self.scheme.needs_pretrained:
             frozen = Frozen()
-            frozen.repeats = self.repeats
+            frozen.repeats, frozen.support = self.repeats, self.support
             frozen.build(self.load_pretrained().to(self.device), None)
             self.measure("frozen", frozen, epoch=0)
         self.measure("adapted", self.scheme, epoch=0)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Moves α and the like."""
+        """Moves α and the like, and says which update's chance it is."""
+        self.support.begin(torch.initial_seed() + self.trainer.global_rank, self.trainer.global_step)
         logs = self.scheme.advance(self.environment_steps)
         self.log_dict({f"train/{name}": value for name, value in logs.items()}, batch_size=1)
 

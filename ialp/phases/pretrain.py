@@ -13,6 +13,7 @@ from ialp.errors import UserError
 from ialp.nets import ActorCritic
 from ialp.rl.algorithms import A2C, Algorithm
 from ialp.rl.exploration import Categorical
+from ialp.rl.support import Everything, Support
 from ialp.schemes import Scratch
 from ialp.types import Judgement, Transition
 
@@ -46,6 +47,7 @@ class IALPPretrain(LightningModule):
         weight_decay: decoupled, as in AdamW.
         eps: of Adam. The gradient of most items is tiny; at 1e-8 Adam would move their vectors as far as those of the
             items that the judge spoke of, and blur the text.
+        support: which items an update runs over; null: all of them. Candidates are drawn from all in any case.
     """
 
     def __init__(
@@ -61,12 +63,13 @@ class IALPPretrain(LightningModule):
         lr: float = 1e-3,
         weight_decay: float = 0.0,
         eps: float = 1e-5,
+        support: Support | None = None,
     ) -> None:
         super().__init__()
         self.algorithm = algorithm or A2C()
         self.net: dict[str, Any] = {"dim": dim, "layers": layers, "heads": heads, "dropout": dropout}
         self.item_init, self.actor_temperature = item_init, actor_temperature
-        self.listwise_weight = listwise_weight
+        self.listwise_weight, self.support = listwise_weight, support or Everything()
         self.optimizer: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "eps": eps}
         self.latest: dict[str, Tensor | float] = {}
         self.counts: dict[str, int] = {}
@@ -84,6 +87,7 @@ class IALPPretrain(LightningModule):
             embeddings = text_embeddings(data.log.catalogue, self.net["dim"], seed=torch.initial_seed())
             policy.start_from_text(embeddings, self.actor_temperature)
         self.scheme = Scratch()
+        self.scheme.support = self.support
         self.scheme.build(None, policy)
         self.algorithm.prepare(self.scheme)
 
@@ -113,6 +117,10 @@ class IALPPretrain(LightningModule):
         self.latest = {"acceptance": acceptance, "none_rate": 1 - acceptance, "distinct_items": distinct}
         # Counted here, while no thread asks the judge: later the count would depend on its pace.
         self.counts = {"judgements": self._oracle.asked + self._oracle.hits, **self._oracle.backend.counts}
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Says which update's chance it is."""
+        self.support.begin(torch.initial_seed() + self.trainer.global_rank, self.trainer.global_step)
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Lets the algorithm follow."""

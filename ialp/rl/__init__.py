@@ -6,6 +6,7 @@ from ialp.rl.exploration import Categorical, EpsilonGreedy, Exploration, Greedy
 from ialp.rl.gate import GatedAlpha
 from ialp.rl.replay import ReplayBuffer
 from ialp.rl.schedules import AlphaSchedule, ConstantAlpha, ExponentialAlpha, LinearAlpha
+from ialp.rl.support import Everything, Sampled, Support
 
 __all__ = [
     "A2C",
@@ -16,6 +17,7 @@ __all__ = [
     "Categorical",
     "ConstantAlpha",
     "EpsilonGreedy",
+    "Everything",
     "Exploration",
     "ExponentialAlpha",
     "FromPolicy",
@@ -24,6 +26,8 @@ __all__ = [
     "LinearAlpha",
     "Reinforce",
     "ReplayBuffer",
+    "Sampled",
+    "Support",
     "TopK",
     "WithNeighbours",
 ]

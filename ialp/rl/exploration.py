@@ -1,13 +1,16 @@
 """Exploration: Lightning callbacks that turn the policy's probabilities into actions."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from ialp.errors import UserError
+
+if TYPE_CHECKING:
+    from ialp.rl.blockwise import BlockwisePolicy
 
 
 def sample_index(weights: Tensor, uniform: Tensor) -> Tensor:
@@ -48,6 +51,21 @@ class Exploration(Callback, ABC):
             uniforms: (B, 2) in [0, 1).
         """
 
+    def act(self, policy: "BlockwisePolicy", uniforms: Tensor) -> Tensor:
+        """(B,) what `select` would, in a catalogue too large for (B, I) (see `Sampled`). A strategy may do without.
+
+        Args:
+            policy: that acts.
+            uniforms: (B, 2) float64 in [0, 1).
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no method `act`")
+
+    @property
+    def acts_in_blocks(self) -> bool:
+        """Whether it has an `act` that belongs to its `select`: a subclass that overrides `select` needs both."""
+        methods = next(vars(cls) for cls in type(self).__mro__ if {"act", "select"} & vars(cls).keys())
+        return "act" in methods and type(self).act is not Exploration.act
+
     def anneal(self, environment_steps: int) -> None:
         """Sets parameters that change with the number of environment steps taken."""
 
@@ -78,6 +96,10 @@ class Greedy(Exploration):
         """(B,) argmax."""
         return probabilities.masked_fill(~mask, -1.0).argmax(1)
 
+    def act(self, policy: "BlockwisePolicy", uniforms: Tensor) -> Tensor:
+        """(B,) the same."""
+        return policy.best()
+
 
 class Categorical(Exploration):
     """Samples from the policy.
@@ -99,6 +121,10 @@ class Categorical(Exploration):
         if self.temperature != 1.0:  # relative to the largest: however cold, that one does not vanish
             weights = (probabilities / probabilities.amax(1, keepdim=True)).double() ** (1 / self.temperature)
         return sample_index(weights * mask, uniforms[:, 0])
+
+    def act(self, policy: "BlockwisePolicy", uniforms: Tensor) -> Tensor:
+        """(B,) drawn from the same."""
+        return policy.draw(uniforms[:, 0], self.temperature)
 
 
 class EpsilonGreedy(Exploration):
@@ -126,3 +152,7 @@ class EpsilonGreedy(Exploration):
         greedy = probabilities.masked_fill(~mask, -1.0).argmax(1)
         explored = sample_index(mask.float(), uniforms[:, 1])
         return torch.where(uniforms[:, 0] < self.epsilon, explored, greedy)
+
+    def act(self, policy: "BlockwisePolicy", uniforms: Tensor) -> Tensor:
+        """(B,) the same."""
+        return torch.where(uniforms[:, 0] < self.epsilon, policy.any_allowed(uniforms[:, 1]), policy.best())

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ialp.envs import BatchEnv
 from ialp.rl.chance import stream, uniforms
-from ialp.rl.exploration import sample_index
 
 if TYPE_CHECKING:
     from ialp.schemes.base import Scheme
@@ -59,7 +58,7 @@ def run_episodes(choose: Choose, env: BatchEnv) -> Episodes:
 
 def argmax_of(scheme: "Scheme") -> Choose:
     """The most probable action of π̂."""
-    return lambda items, length, user: scheme.probabilities(items, length).argmax(1)
+    return lambda items, length, user: scheme.support.best(scheme, items, length)
 
 
 def sampled_from(scheme: "Scheme", seed: int) -> Choose:
@@ -67,7 +66,7 @@ def sampled_from(scheme: "Scheme", seed: int) -> Choose:
     seed = stream(seed, "evaluation")
 
     def choose(items: Tensor, length: Tensor, user: Tensor) -> Tensor:
-        chance = uniforms(seed, user, torch.zeros_like(user), length)
-        return sample_index(scheme.probabilities(items, length), chance[:, 0])
+        chance = uniforms(seed, user, torch.zeros_like(user), length, 2)
+        return scheme.support.draw(scheme, items, length, chance)
 
     return choose

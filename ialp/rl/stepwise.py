@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ialp.nets import ActorCritic
 from ialp.rl.masks import masked_log_softmax
 
 if TYPE_CHECKING:
@@ -41,10 +42,16 @@ class StepwisePolicy:
             rows: (A,) which of the B users these are.
             allowed: (A, I) mask of what may follow.
         """
-        last = length - 1
-        item = items.gather(1, last.unsqueeze(1)).squeeze(1)
         mixed = torch.zeros(allowed.shape, device=allowed.device)
-        for weight, policy, memory in self.parts:
-            state = policy.encoder.append(memory, item, last, rows)
+        for weight, policy, state in self.states(items, length, rows):
             mixed += weight * masked_log_softmax(policy.logits(state), allowed).exp()
         return mixed
+
+    @torch.no_grad()
+    def states(self, items: Tensor, length: Tensor, rows: Tensor) -> list[tuple[float, ActorCritic, Tensor]]:
+        """Weight, policy and states (A, D) of each policy of the mixture, the arguments being as above."""
+        last = length - 1
+        item = items.gather(1, last.unsqueeze(1)).squeeze(1)
+        return [
+            (weight, policy, policy.encoder.append(memory, item, last, rows)) for weight, policy, memory in self.parts
+        ]

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from ialp.nets import ActorCritic
-from ialp.rl.masks import allowed_items, masked_log_softmax
+from ialp.rl.columns import ALL, Columns
+from ialp.rl.masks import allowed_items
+from ialp.rl.support import Everything, Support
 
 if TYPE_CHECKING:
     from ialp.data import Log
@@ -24,6 +26,8 @@ class Scheme(nn.Module, ABC):
         trains: False if nothing learns (evaluation only).
         mixes_policies: whether π̂ is made of several policies.
         samples_policy: whether π̂ itself acts while learning; False where someone else has the last word.
+        repeats: whether items already shown in an episode may be shown again.
+        support: which items acting and learning run over.
     """
 
     needs_pretrained = True
@@ -35,6 +39,7 @@ class Scheme(nn.Module, ABC):
         super().__init__()
         self.learner: ActorCritic
         self.repeats = False
+        self.support: Support = Everything()
 
     @abstractmethod
     def build(self, pretrained: ActorCritic | None, fresh: ActorCritic | None) -> None:
@@ -90,18 +95,24 @@ class Scheme(nn.Module, ABC):
         return allowed_items(items, length, self.learner.num_items + 1, self.repeats)
 
     def log_probabilities(
-        self, items: Tensor, length: Tensor, state: Tensor | None = None, row: Tensor | None = None
+        self,
+        items: Tensor,
+        length: Tensor,
+        state: Tensor | None = None,
+        row: Tensor | None = None,
+        over: Columns = ALL,
     ) -> Tensor:
-        """The log π̂(·|s), (B, I), -inf where masked.
+        """The log π̂(·|s), (B, I) or of M columns, (B, M), -inf where masked.
 
         Args:
             items: (B, T) histories, right-padded.
             length: (B,) items of each that make the state.
             state: (B, D) of the learner where the caller has encoded it already.
             row: (B,) rows of `items` (E, T) that the histories are part of; None where row b is b's.
+            over: the columns; all items unless `Sampled` leaves some out.
         """
         state = self.learner.state(items, length, row) if state is None else state
-        return masked_log_softmax(self.learner.logits(state), self.allowed(items, length, row))
+        return over.log_softmax(self.learner, state, over.allowed(self, items, length, row))
 
     @torch.no_grad()
     def probabilities(self, items: Tensor, length: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ialp.nets import ActorCritic
+from ialp.rl.columns import ALL, Columns
 from ialp.rl.masks import masked_log_softmax
 from ialp.rl.schedules import AlphaSchedule, LinearAlpha
 from ialp.schemes.base import Scheme
@@ -82,16 +83,21 @@ class PolicySet(Scheme):
         return {"frozen": (1 - alpha, self.frozen), "policy": (alpha, self.learner)}
 
     def log_probabilities(
-        self, items: Tensor, length: Tensor, state: Tensor | None = None, row: Tensor | None = None
+        self,
+        items: Tensor,
+        length: Tensor,
+        state: Tensor | None = None,
+        row: Tensor | None = None,
+        over: Columns = ALL,
     ) -> Tensor:
-        """The log of the mixture, (B, I): the gradient reaches φ only, weighted by its share α·π_φ / π̂."""
-        mask = self.allowed(items, length, row)
+        """The log of the mixture, (B, M): the gradient reaches φ only, weighted by its share α·π_φ / π̂."""
+        mask = over.allowed(self, items, length, row)
         with torch.no_grad():
-            log_frozen = masked_log_softmax(self.frozen.logits(self.frozen.state(items, length, row)), mask)
+            log_frozen = over.log_softmax(self.frozen, self.frozen.state(items, length, row), mask)
         if self.alpha == 0:
             return log_frozen
         state = self.learner.state(items, length, row) if state is None else state
-        log_learner = masked_log_softmax(self.learner.logits(state), mask)
+        log_learner = over.log_softmax(self.learner, state, mask)
         if self.alpha == 1:
             return log_learner
         # The masked entries are -inf on both sides, whose logaddexp has no gradient: keep them out of it.

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ialp.errors import UserError
 from ialp.nets import ActorCritic
-from ialp.rl.masks import masked_log_softmax
+from ialp.rl.columns import ALL, Columns
+from ialp.rl.support import Sampled
 from ialp.schemes.base import Scheme
 
 MIXTURE = "mixture.json"
@@ -22,7 +23,8 @@ def save_scheme(scheme: Scheme, run: Path, catalogue: str) -> None:
     for name, (weight, policy) in scheme.mixture().items():
         policy.save_pretrained(run / name, catalogue)
         shares[name] = weight
-    (run / MIXTURE).write_text(json.dumps({"weights": shares, "repeats": scheme.repeats}, indent=2) + "\n")
+    acting = {"repeats": scheme.repeats, "in_blocks": scheme.support.in_blocks}
+    (run / MIXTURE).write_text(json.dumps({"weights": shares, **acting}, indent=2) + "\n")
 
 
 class SavedPolicy(Scheme):
@@ -56,13 +58,23 @@ class SavedPolicy(Scheme):
         """The longest history that all of them read."""
         return min(int(policy.config["max_length"]) for _, policy in self.acting)
 
+    def mixture(self) -> dict[str, tuple[float, ActorCritic]]:
+        """The policies by their number."""
+        policies = cast(Iterable[ActorCritic], self.policies)
+        return {str(number): part for number, part in enumerate(zip(self.weights, policies, strict=True))}
+
     def log_probabilities(
-        self, items: Tensor, length: Tensor, state: Tensor | None = None, row: Tensor | None = None
+        self,
+        items: Tensor,
+        length: Tensor,
+        state: Tensor | None = None,
+        row: Tensor | None = None,
+        over: Columns = ALL,
     ) -> Tensor:
-        """(B, I) log of the mixture."""
-        mask = self.allowed(items, length, row)
+        """(B, M) log of the mixture."""
+        mask = over.allowed(self, items, length, row)
         logs = [
-            masked_log_softmax(policy.logits(policy.state(items, length, row)), mask) + torch.tensor(weight).log()
+            over.log_softmax(policy, policy.state(items, length, row), mask) + torch.tensor(weight).log()
             for weight, policy in self.acting
         ]
         return logs[0] if len(logs) == 1 else torch.stack(logs).logsumexp(0)
@@ -83,4 +95,7 @@ def load_policy(run: str | Path, catalogue: str | None = None) -> SavedPolicy:
     except (ValueError, KeyError, AttributeError) as error:
         raise UserError(f"{run / MIXTURE}: unreadable ({error}); the run is damaged, make it again") from None
     policies = [ActorCritic.from_pretrained(run / name, catalogue) for name in weights]
-    return SavedPolicy(list(weights.values()), policies, bool(saved["repeats"]))
+    policy = SavedPolicy(list(weights.values()), policies, bool(saved["repeats"]))
+    if saved.get("in_blocks"):
+        policy.support = Sampled()
+    return policy

@@ -55,6 +55,11 @@ def test_what_is_learnt_counts(path: str, value: Any) -> None:
     assert of(changed(path, value)) != of(CONFIG)
 
 
+def test_a_key_that_came_later_counts_once_it_is_set() -> None:
+    assert of(changed("model.init_args.support", None)) == of(CONFIG)
+    assert of(changed("model.init_args.support", {"class_path": "ialp.rl.Sampled"})) != of(CONFIG)
+
+
 def test_what_decides_which_weights_are_kept_and_when_training_ends_counts() -> None:
     def with_callback(name: str, **arguments: Any) -> str:
         described = {"class_path": f"lightning.pytorch.callbacks.{name}", "init_args": arguments}

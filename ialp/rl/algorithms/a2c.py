@@ -9,6 +9,7 @@ from ialp.errors import UserError
 from ialp.nets import at_length
 from ialp.rl.algorithms.base import Algorithm
 from ialp.rl.algorithms.episodes import discounts
+from ialp.rl.columns import Columns
 from ialp.types import Transition
 
 if TYPE_CHECKING:
@@ -59,17 +60,18 @@ class A2C(Algorithm):
         learner = scheme.learner
         hidden = learner.encoder(batch.items)  # (B, T, D), or (E, T, D): one causal pass holds s_t and s_{t+1}
         state = at_length(hidden, batch.length, batch.row)  # (B, D)
-        log_pi = scheme.log_probabilities(batch.items, batch.length, state, batch.row)  # (B, I)
+        over = scheme.support.columns(batch, learner.num_items)  # M of them: all items unless some are left out
+        log_pi = over.log_pi(scheme, batch.items, batch.length, state, batch.row)  # (B, M)
         pi = log_pi.exp()
         with torch.no_grad():
-            following = self._following(scheme, batch, at_length(hidden, batch.length + 1, batch.row))
+            following = self._following(scheme, batch, over, at_length(hidden, batch.length + 1, batch.row))
             target = self._target(batch, following)  # (B,)
-            value = (pi * learner.critic(state)).sum(1)
+            value = over.expectation(pi, over.q(learner.critic, state))
         q = learner.critic.of(state, batch.action)
         advantage = target - (value if self.baseline == "state" else q.detach())
-        actor_loss = -(log_pi.gather(1, batch.action.unsqueeze(1)).squeeze(1) * advantage).mean()
+        actor_loss = -(over.of(log_pi, batch.action) * advantage).mean()
         critic_loss = (target - q).square().mean()
-        entropy = -(pi * log_pi.masked_fill(log_pi == -torch.inf, 0.0)).sum(1).mean()
+        entropy = -over.expectation(pi, log_pi.masked_fill(log_pi == -torch.inf, 0.0)).mean()
         loss = actor_loss + self.critic_weight * critic_loss - self.entropy_weight * entropy
         return loss, {
             "actor_loss": actor_loss.detach(),
@@ -79,12 +81,13 @@ class A2C(Algorithm):
             "q": q.detach().mean(),
         }
 
-    def _following(self, scheme: "Scheme", batch: Transition, state: Tensor) -> Tensor:
+    def _following(self, scheme: "Scheme", batch: Transition, over: Columns, state: Tensor) -> Tensor:
         """(B,) value of s', whose encoding is `state` (B, D)."""
-        q = scheme.learner.critic(state)  # (B, I)
+        q = over.q(scheme.learner.critic, state)  # (B, M)
         if self.bootstrap == "policy":
-            return (scheme.log_probabilities(batch.items, batch.length + 1, state, batch.row).exp() * q).sum(1)
-        return q.masked_fill(~scheme.allowed(batch.items, batch.length + 1, batch.row), -torch.inf).amax(1)
+            log_pi = over.log_pi(scheme, batch.items, batch.length + 1, state, batch.row)
+            return over.expectation(log_pi.exp(), q)
+        return q.masked_fill(~over.allowed(scheme, batch.items, batch.length + 1, batch.row), -torch.inf).amax(1)
 
     def _target(self, batch: Transition, following: Tensor) -> Tensor:
         """(B,) y, of the value (B,) that follows each step."""

@@ -87,8 +87,10 @@ class DQN(nn.Module, Algorithm):
 
     def _following(self, scheme: "Scheme", batch: Transition, state: Tensor) -> Tensor:
         """(B,) value of s', whose encoding by the learner is `state` (B, D); what was shown is no action there."""
-        allowed = scheme.allowed(batch.items, batch.length + 1, batch.row)  # (B, I)
-        delayed = self.target.critic(at_length(self.target.encoder(batch.items), batch.length + 1, batch.row))
-        judged = scheme.learner.critic(state) if self.double_q else delayed  # (B, I)
+        over = scheme.support.columns(batch, scheme.learner.num_items)  # M of them, all unless some are left out
+        allowed = over.allowed(scheme, batch.items, batch.length + 1, batch.row)  # (B, M)
+        after = at_length(self.target.encoder(batch.items), batch.length + 1, batch.row)
+        delayed = over.q(self.target.critic, after)
+        judged = over.q(scheme.learner.critic, state) if self.double_q else delayed  # (B, M)
         best = judged.masked_fill(~allowed, -torch.inf).argmax(1, keepdim=True)
         return delayed.gather(1, best).squeeze(1)

@@ -67,16 +67,17 @@ class Reinforce(Algorithm):
         """L over the B transitions of E whole episodes."""
         learner = scheme.learner
         state = at_length(learner.encoder(batch.items), batch.length, batch.row)  # (B, D)
-        log_pi = scheme.log_probabilities(batch.items, batch.length, state, batch.row)  # (B, I)
+        over = scheme.support.columns(batch, learner.num_items)  # M of them: all items unless some are left out
+        log_pi = over.log_pi(scheme, batch.items, batch.length, state, batch.row)  # (B, M)
         pi = log_pi.exp()
         to_go = returns_to_go(batch, self.gamma)  # (B,)
         value = torch.zeros_like(to_go)
         if self.baseline == "state":
-            value = (pi.detach() * learner.critic(state)).sum(1)
+            value = over.expectation(pi.detach(), over.q(learner.critic, state))
         advantage = to_go - value.detach()
-        actor_loss = -(log_pi.gather(1, batch.action.unsqueeze(1)).squeeze(1) * advantage).mean()
+        actor_loss = -(over.of(log_pi, batch.action) * advantage).mean()
         critic_loss = (to_go - value).square().mean()
-        entropy = -(pi * log_pi.masked_fill(log_pi == -torch.inf, 0.0)).sum(1).mean()
+        entropy = -over.expectation(pi, log_pi.masked_fill(log_pi == -torch.inf, 0.0)).mean()
         loss = actor_loss - self.entropy_weight * entropy
         logs = {"actor_loss": actor_loss.detach(), "entropy": entropy.detach(), "advantage": advantage.mean()}
         if self.baseline == "state":

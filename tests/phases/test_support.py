@@ -1,0 +1,69 @@
+"""A run that learns from a sample of the items and acts by blocks."""
+
+import pytest
+import torch
+
+from ialp.data import EnvDataModule, EpisodeDataModule, OracleDataModule
+from ialp.errors import UserError
+from ialp.phases import IALPPretrain, OnlineAdapt
+from ialp.rl import A2C, DQN, Categorical, EpsilonGreedy, Everything, Greedy, Reinforce, Sampled
+from ialp.schemes import FineTune, PolicySet, Scratch, load_policy
+
+from .conftest import NET, adapt, fit
+
+A_STEP = [
+    (Scratch, A2C, Categorical, "replay"),
+    (FineTune, lambda: DQN(target_every=1), EpsilonGreedy, "replay"),
+    (PolicySet, lambda: A2C(bootstrap="policy"), lambda: Categorical(0.5), "replay"),
+    (PolicySet, lambda: A2C(bootstrap="policy", trace=0.9), Greedy, "episodes"),
+    (PolicySet, Reinforce, Categorical, "episodes"),
+]
+
+
+@pytest.mark.parametrize(("scheme", "algorithm", "exploration", "rollout"), A_STEP)
+def test_it_trains_a_step_and_is_read_back(
+    scheme, algorithm, exploration, rollout, source, reward_run, pretrained, tmp_path
+):
+    parts = scheme(), algorithm(), exploration()
+    module = OnlineAdapt(*parts, pretrained=str(pretrained), **NET, support=Sampled(16))
+    world = source, str(reward_run)
+    data = (
+        EnvDataModule(*world, users=4, steps_per_epoch=2, batch_size=8, test_users=4)
+        if rollout == "replay"
+        else EpisodeDataModule(*world, users=4, rollouts_per_epoch=1, minibatches=1, test_users=4)
+    )
+    fit(module, data, tmp_path, epochs=1)
+    learner = module.scheme.learner
+    assert all(torch.isfinite(each).all() for each in learner.parameters())
+    items, length = torch.tensor([[3, 5]]), torch.tensor([2])
+    kept = load_policy(tmp_path)
+    assert isinstance(kept.support, Sampled)
+    assert torch.equal(kept.support.best(kept, items, length), module.scheme.probabilities(items, length).argmax(1))
+
+
+def test_a_sample_of_all_items_makes_the_run_of_all_items(source, reward_run, tmp_path):
+    exact = adapt(source, reward_run, tmp_path / "exact", Scratch(), None)
+    assert isinstance(exact.scheme.support, Everything)
+    sampled = adapt(source, reward_run, tmp_path / "sampled", Scratch(), None, support=Sampled(1000))
+    assert [row["return"] for row in sampled.rows] == pytest.approx([row["return"] for row in exact.rows], abs=1e-3)
+    items, length = torch.tensor([[3, 5]]), torch.tensor([2])  # weights without a gradient drift under Adam
+    acted = [run.scheme.probabilities(items, length) for run in (exact, sampled)]
+    assert torch.allclose(*acted, atol=1e-5) and float(acted[0].max()) > 1e-3
+
+
+def test_what_cannot_act_by_blocks_is_refused_before_anything_is_built():
+    class Own(Categorical):
+        def select(self, probabilities, mask, uniforms):
+            return probabilities.argmax(1)
+
+    with pytest.raises(UserError, match="Own selects from"):
+        OnlineAdapt(Scratch(), exploration=Own(), support=Sampled()).check_composition(None)
+
+
+def test_pre_training_learns_from_a_sample_too(source, tmp_path):
+    module = IALPPretrain(**NET, support=Sampled(16))
+    judge, cache = {"class_path": "ialp.oracle.LexicalOracle"}, str(tmp_path / "cache.sqlite")
+    data = OracleDataModule(source, judge, users=4, steps_per_epoch=2, batch_size=8, horizon=3, cache=cache)
+    fit(module, data, tmp_path, epochs=1)
+    assert module.scheme.support.update == 1
+    assert all(torch.isfinite(each).all() for each in module.scheme.parameters())
