@@ -57,6 +57,8 @@ def test_what_is_learnt_counts(path: str, value: Any) -> None:
 
 def test_a_key_that_came_later_counts_once_it_is_set() -> None:
     assert of(changed("model.init_args.support", None)) == of(CONFIG)
+    assert of(changed("model.init_args.prefetch", False)) == of(CONFIG)
+    assert of(changed("model.init_args.prefetch", True)) != of(CONFIG)
     assert of(changed("model.init_args.support", {"class_path": "ialp.rl.Sampled"})) != of(CONFIG)
 
 

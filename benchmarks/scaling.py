@@ -1,0 +1,130 @@
+"""What a catalogue's size costs: memory, acting, environment steps and updates, over all items and over a sample.
+
+A policy set of width 64 with A2C, 64 users and minibatches of 256, on generated items and users without text or log.
+Each size and form is measured in a process of its own. See README.md beside this file.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import torch
+from memory import peak_mib
+
+from ialp.data.env import OnlineRollout
+from ialp.envs import World
+from ialp.nets import ActorCritic
+from ialp.nets.response import SequentialResponse
+from ialp.rl import A2C, Categorical, ConstantAlpha, Everything, ReplayBuffer, Sampled
+from ialp.rl.support import CHANCES
+from ialp.schemes import PolicySet
+
+WIDTH, USERS, BATCH = 64, 64, 256
+SIZES = [1_000, 10_000, 100_000, 1_000_000]
+
+
+def seconds_each(step: Callable[[], object], budget: float) -> float:
+    """Median seconds of a step, after one to warm up, as often as fits the budget of seconds but at least twice."""
+    step()
+    taken: list[float] = []
+    while len(taken) < 2 or sum(taken) < budget:
+        start = time.perf_counter()
+        step()
+        taken.append(time.perf_counter() - start)
+    return sorted(taken)[len(taken) // 2]
+
+
+def prepare(size: int, sampled: int) -> tuple[PolicySet, OnlineRollout]:
+    """A policy set half way, in front of users with random tastes; a sample of so many items, 0 for all of them."""
+    torch.manual_seed(0)
+    scheme = PolicySet(ConstantAlpha(0.5), learner_start="random")
+    scheme.build(*(ActorCritic(size, WIDTH) for _ in range(2)))
+    scheme.support = Sampled(sampled) if sampled else Everything()
+    env = World(SequentialResponse(size, WIDTH)).env(torch.arange(1, size + 1), USERS)
+    module = SimpleNamespace(
+        scheme=scheme, exploration=Categorical(), environment_steps=0, trainer=SimpleNamespace(world_size=1)
+    )
+    rollout = OnlineRollout(module, env, ReplayBuffer(10_000), 1, BATCH, 1, 0.2, seed=0)  # type: ignore[arg-type]
+    return scheme, rollout
+
+
+def measure(size: int, sampled: int, budget: float, limit: float) -> None:
+    """Prints a JSON line per figure, so that what is known stays known where memory ends."""
+    ceiling = int(limit * 2**30)
+    resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
+    scheme, rollout = prepare(size, sampled)
+    env, algorithm = rollout.env, A2C(bootstrap="policy")
+
+    def tell(**figures: float) -> None:
+        peak = peak_mib(resource.getrusage(resource.RUSAGE_SELF)) / 1024
+        print(json.dumps({**figures, "peak": peak}), flush=True)
+
+    def act() -> None:
+        chance = torch.rand(USERS, CHANCES)
+        scheme.support.act(scheme, rollout.module.exploration, env.items, env.length, env.user, chance)
+
+    tell(act=1000 * seconds_each(act, budget))
+    tell(steps=USERS / seconds_each(rollout.step, budget))
+    while len(rollout.buffer) < BATCH:
+        rollout.step()
+    optimizer = torch.optim.Adam((each for each in scheme.parameters() if each.requires_grad), fused=True)
+    updates = 0
+
+    def update() -> None:
+        nonlocal updates
+        scheme.support.begin(0, updates)
+        optimizer.zero_grad()
+        algorithm.loss(scheme, rollout.buffer.sample(BATCH))[0].backward()
+        optimizer.step()
+        updates += 1
+
+    tell(updates=1 / seconds_each(update, budget))
+
+
+def row(size: int, sampled: int, given: argparse.Namespace) -> str:
+    """A line of the table, measured in a process of its own."""
+    command = [sys.executable, __file__, "--one", str(size), "--items", str(sampled), "--threads", str(given.threads)]
+    command += ["--seconds", str(given.seconds), "--limit", str(given.limit)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    found: dict[str, float] = {}
+    for line in done.stdout.splitlines():
+        found |= json.loads(line)
+    if done.returncode and "alloc" not in done.stderr and "MemoryError" not in done.stderr and done.returncode > 0:
+        raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
+    peak = f"{found['peak']:.2f} GiB" if "updates" in found else f"more than {given.limit:g} GiB"
+    cells = [f"{found[name]:,.{digits}f}" if name in found else "–" for name, digits in FIGURES.items()]
+    return f"| {size:,} | {f'{sampled:,} drawn' if sampled else 'all'} | {peak} | {' | '.join(cells)} |"
+
+
+FIGURES = {"act": 1, "steps": 0, "updates": 2}
+
+
+def main() -> None:
+    """Prints a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="items of the catalogues")
+    parser.add_argument("--items", type=int, nargs="+", default=[0, 8192], help="drawn per update; 0 is all of them")
+    parser.add_argument("--threads", type=int, default=2, help="of torch")
+    parser.add_argument("--seconds", type=float, default=5.0, help="per figure")
+    parser.add_argument("--limit", type=float, default=14.0, help="GiB that a process may take")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    if given.one:
+        return measure(given.one, given.items[0], given.seconds, given.limit)
+    print(f"| items | a loss runs over | peak memory | acting, {USERS} users, ms | environment steps/s | updates/s |")
+    print("|---|---|---|---|---|---|")
+    for size in given.sizes:
+        for sampled in given.items:
+            if sampled < size:
+                print(row(size, sampled, given), flush=True)
+    return None
+
+
+if __name__ == "__main__":
+    main()
