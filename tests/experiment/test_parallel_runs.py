@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.experiment.test_processes import alive
 
@@ -21,12 +22,23 @@ LAUNCHERS = {
 }
 TOY = """
 import os
+import signal
+import torch
 from pathlib import Path
 from tests.experiment.toy import Toy as Plain
 
 class Toy(Plain):
     def on_train_batch_end(self, *_):
         Path(f"pid-{self.trainer.global_rank}").write_text(str(os.getpid()))
+
+class Mortal(Plain):
+    def training_step(self, batch, batch_idx):
+        noise = torch.rand(batch.shape) + self.trainer.global_rank  # each rank has its own generator
+        if self.trainer.global_rank == 1 and self.global_step == 4 and self.fail == "die":
+            if not Path("died").exists():
+                Path("died").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return self.layer(batch * noise).mean()
 """
 
 
@@ -66,6 +78,24 @@ def test_a_killed_process_ends_the_run(start, project, victim):
     assert not any(map(alive, pids))
     run.communicate()
     assert not list(project.glob("runs/*/*/done.json"))
+
+
+def test_a_killed_run_goes_on_in_as_many_processes(start, project):
+    """Process 1 dies in the third of four epochs of two batches; the same command ends as an unbroken run does."""
+    every = "--trainer.callbacks=[{class_path: ialp.experiment.resume.ResumeCheckpoint, init_args: {every_n_steps: 1}}]"
+    settings = ("--model.class_path=mine.Mortal", "--data.init_args.rows=8", "--trainer.max_epochs=4", every)
+    mortal = start("world", *settings, "--model.init_args.fail=die")
+    mortal.communicate(timeout=200)
+    assert mortal.returncode != 0 and (project / "died").exists()
+    goes_on, whole = (start("world", *settings, f"--model.init_args.fail={fail}") for fail in ("die", "no"))
+    weights = []
+    for run in (goes_on, whole):
+        said, complained = run.communicate(timeout=200)
+        assert run.returncode == 0, complained
+        folder = project / said.splitlines()[-1].removeprefix("finished: ")
+        weights.append(torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"])
+        assert json.loads((folder / "done.json").read_text())["resumed"] == (run is goes_on)
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
 def _when_there(path: Path, run: subprocess.Popen) -> str:
