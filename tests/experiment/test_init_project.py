@@ -10,7 +10,8 @@ def test_init_lays_down_a_project_that_runs_are_started_from(tmp_path: Path, cap
     mine = tmp_path / "mine"
     assert main(["init", str(mine)]) == 0
     laid = {str(path.relative_to(mine)) for path in mine.rglob("*") if path.is_file()}
-    configs = {f"configs/{path.relative_to(source('configs'))}" for path in source("configs").rglob("*.yaml")}
+    laid_out = [path for end in ("*.yaml", "*.sbatch") for path in source("configs").rglob(end)]
+    configs = {f"configs/{path.relative_to(source('configs'))}" for path in laid_out}
     callbacks = {f"callbacks/{path.name}" for path in source("callbacks").glob("*.py")}
     assert callbacks and laid == configs | callbacks | {"data/README.md", "own_log.yaml"}
     assert "ialp fit --config configs/lfm_policyset.yaml" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from ialp.errors import UserError
 from ialp.experiment.checkpoint_file import SealedCheckpointIO, newest
 from ialp.experiment.resume import ResumeCheckpoint
 from ialp.phases import IALPPretrain, OnlineAdapt, RewardModel
-from ialp.rl import A2C, DQN, Categorical, EpsilonGreedy, GatedAlpha, Reinforce
+from ialp.rl import A2C, DQN, Categorical, EpsilonGreedy, GatedAlpha, Reinforce, Sampled
 from ialp.schemes import FineTune, LLMOnline, PolicySet, Scratch
 
 from .conftest import NET
@@ -73,15 +73,16 @@ def assert_same(whole, broken):
 
 
 @pytest.mark.parametrize("at", [7, 8, 12])
-@pytest.mark.parametrize("parts", [name for name in PARTS if name != "reinforce"])
+@pytest.mark.parametrize("parts", [name for name in PARTS if name != "reinforce"] + ["sampled"])
 def test_replaying_runs(parts, at, source, reward_run, pretrained, tmp_path):
     """In the midst of an epoch, at its beginning, and between the updates of one step: an epoch has 8 batches."""
 
     def make(folder):
-        scheme, algorithm, exploration = PARTS[parts]()
+        scheme, algorithm, exploration = PARTS["finetune" if parts == "sampled" else parts]()
         if isinstance(scheme, LLMOnline):
             scheme.cache = str(folder / "judgements.sqlite")
-        module = OnlineAdapt(scheme, algorithm, exploration, str(pretrained), **NET)
+        support = Sampled(20) if parts == "sampled" else None
+        module = OnlineAdapt(scheme, algorithm, exploration, str(pretrained), support=support, **NET)
         sizes = {"users": 8, "steps_per_epoch": 4, "updates_per_step": 2, "batch_size": 8, "replay_capacity": 40}
         return module, EnvDataModule(source, str(reward_run), test_users=4, **sizes)
 
