@@ -12,6 +12,9 @@ from ialp.experiment.processes import rank
 from ialp.experiment.stages import Stage
 
 LOUD = ("lightning", "lightning.pytorch", "lightning.fabric")
+LAUNCHER = "lightning.fabric.strategies.launchers.subprocess_script"
+"""Says nothing but that a process of the run has died, before it kills the others."""
+
 KNOWN = (
     r".*does not have many workers",  # rollouts run in the training process, on purpose
     r".*LeafSpec",  # between Lightning and torch
@@ -29,6 +32,7 @@ def quiet() -> None:
     """Leave out what Lightning says in every run; say our own warnings in one line each."""
     for name in LOUD:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger(LAUNCHER).setLevel(logging.INFO)
     for pattern in KNOWN:
         warnings.filterwarnings("ignore", pattern)
     logger = logging.getLogger("ialp")

@@ -156,10 +156,10 @@ class OnlineAdapt(LightningModule):
         loss, logs = self.algorithm.loss(self.scheme, batch)
         # Minibatches of whole episodes have as many transitions as it happens; replayed ones are all of one size.
         weight = weight_of_rank(len(batch.length)) if self._data.whole_episodes else 1.0
-        logs = mean_over_ranks({name: value * weight for name, value in logs.items()})
-        logs["environment_steps"] = torch.tensor(float(self.environment_steps))
-        logs |= self._latest_episodes()
-        self.log_dict({f"train/{name}": value for name, value in logs.items()}, batch_size=len(batch.length))
+        said = mean_over_ranks({name: value * weight for name, value in logs.items()})
+        said["environment_steps"] = torch.tensor(float(self.environment_steps))
+        said |= self._latest_episodes()
+        self.log_dict({f"train/{name}": value for name, value in said.items()}, batch_size=len(batch.length))
         return loss * weight
 
     def _latest_episodes(self) -> dict[str, Tensor]:

@@ -136,9 +136,8 @@ class IALPPretrain(LightningModule):
             picked = int((batch.choice < logits.shape[1]).sum())
             logs["listwise_loss"] = listwise_loss(logits, batch.choice) * weight_of_rank(picked)
             loss = loss + self.listwise_weight * logs["listwise_loss"]
-        counts = {
-            name: float(count) * world_size() for name, count in self.counts.items()
-        }  # of all ranks, once averaged
+        # A sum over all ranks, once averaged.
+        counts = {name: float(count) * world_size() for name, count in self.counts.items()}
         logs = mean_over_ranks({**logs, **self.latest, **counts})
         self.log_dict({f"pretrain/{name}": value for name, value in logs.items()}, batch_size=len(batch.length))
         self.log("acceptance", logs["acceptance"], prog_bar=True, logger=False, batch_size=1)
