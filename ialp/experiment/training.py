@@ -1,13 +1,11 @@
 """The verbs that work through Lightning's Trainer: fit, validate, test, predict."""
 
-import json
 import os
 import shutil
 import time
 import warnings
 from argparse import ArgumentError
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 import torch
@@ -25,12 +23,11 @@ from ialp.experiment.building import CHILD, announce, being_made, build_missing,
 from ialp.experiment.checkpoint_file import newest, remove_partial
 from ialp.experiment.complaints import complaint
 from ialp.experiment.config_check import class_paths, find_class
+from ialp.experiment.done import write_done
 from ialp.experiment.files import write_atomically
 from ialp.experiment.messages import data_line, held_back, quiet
 from ialp.experiment.processes import launched
-from ialp.experiment.provenance import code_version, versions
-from ialp.experiment.resume import ResumeCheckpoint
-from ialp.experiment.runs import CRASH, DONE
+from ialp.experiment.runs import CRASH
 from ialp.experiment.same_run import check_processes, check_shares
 from ialp.experiment.signals import Terminated, sigterm_as_exit
 from ialp.experiment.stages import Stage, plan
@@ -73,7 +70,6 @@ class IALPCLI(LightningCLI):
     """Lightning's CLI, around a run folder and the stages that a run builds on."""
 
     stage: Stage
-    resume: ResumeCheckpoint | None
     _parsed: dict[tuple[str, ...], Namespace]
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
@@ -150,7 +146,6 @@ class IALPCLI(LightningCLI):
         """The trainer, with the run's folder, loggers, checkpoints and progress."""
         given = self._get(self.config_init, "trainer")
         parts = trainer_parts(self.stage, self.verb, given)
-        self.resume = next((each for each in parts["callbacks"] if isinstance(each, ResumeCheckpoint)), None)
         trainer = super().instantiate_trainer(**parts, **kwargs)
         check_processes(trainer)
         return trainer
@@ -208,8 +203,7 @@ class IALPCLI(LightningCLI):
                 with suppress(OSError):  # a full disk, which the error has told
                     write_atomically(folder / CRASH, f"{type(error).__name__}: {error}\n")
             raise
-        done = self._done(model, time.monotonic() - start)
-        write_atomically(folder / DONE, json.dumps(done, indent=2, default=str) + "\n")
+        write_done(self.stage, self.trainer, model, time.monotonic() - start)
         wandb_runs.end(self.trainer.loggers, folder)
 
     def _train(self, model: LightningModule, **kwargs: Any) -> None:
@@ -236,29 +230,6 @@ class IALPCLI(LightningCLI):
             remove_partial(folder)
         path = newest(folder)
         return {**kwargs, "ckpt_path": path and str(path)}
-
-    def _done(self, model: Any, seconds: float) -> dict[str, Any]:
-        """What done.json holds."""
-        stage = self.stage
-        log = stage.log
-        return {
-            "stage": stage.name,
-            "seed": stage.seed,
-            "fingerprint": stage.fingerprint,
-            "config": stage.config,
-            "upstream": {key: str(each.folder) for key, each in stage.upstream.items()},
-            "data": {"name": log.name, "items": log.catalogue.num_items, "fingerprint": log.fingerprint}
-            if log
-            else None,
-            "metrics": {name: float(value) for name, value in self.trainer.callback_metrics.items()},
-            "results": model.results() if hasattr(model, "results") else {},
-            "seconds": round(seconds + (self.resume.seconds if self.resume else 0), 1),
-            "resumed": self.resume.resumed if self.resume else 0,
-            "processes": self.trainer.world_size,
-            "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "versions": versions(),
-            "code": code_version(),
-        }
 
     def _report(self, state: str = "finished") -> None:
         """Table and curves of an online stage; a line for the others."""

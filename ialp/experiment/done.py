@@ -1,0 +1,49 @@
+"""What a finished run says of itself: done.json, written last."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from lightning import LightningModule, Trainer
+
+from ialp.experiment.files import write_atomically
+from ialp.experiment.provenance import code_version, versions
+from ialp.experiment.resume import ResumeCheckpoint
+from ialp.experiment.runs import DONE
+from ialp.experiment.stages import Stage
+
+
+def write_done(stage: Stage, trainer: Trainer, model: LightningModule, seconds: float) -> None:
+    """Write done.json into the run's folder.
+
+    Args:
+        stage: the run.
+        trainer: that has made it.
+        model: whose `results()`, if it has any, are written down.
+        seconds: that this attempt took; those of earlier ones are added.
+    """
+    done = contents(stage, trainer, model, seconds)
+    write_atomically(stage.folder / DONE, json.dumps(done, indent=2, default=str) + "\n")
+
+
+def contents(stage: Stage, trainer: Trainer, model: Any, seconds: float) -> dict[str, Any]:
+    """What done.json holds."""
+    log = stage.log
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    resume = next((each for each in callbacks if isinstance(each, ResumeCheckpoint)), None)
+    return {
+        "stage": stage.name,
+        "seed": stage.seed,
+        "fingerprint": stage.fingerprint,
+        "config": stage.config,
+        "upstream": {key: str(each.folder) for key, each in stage.upstream.items()},
+        "data": {"name": log.name, "items": log.catalogue.num_items, "fingerprint": log.fingerprint} if log else None,
+        "metrics": {name: float(value) for name, value in trainer.callback_metrics.items()},
+        "results": model.results() if hasattr(model, "results") else {},
+        "seconds": round(seconds + (resume.seconds if resume else 0), 1),
+        "resumed": resume.resumed if resume else 0,
+        "processes": trainer.world_size,
+        "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "versions": versions(),
+        "code": code_version(),
+    }
