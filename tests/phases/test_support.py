@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from ialp.data import EnvDataModule, EpisodeDataModule, OracleDataModule
+from ialp.data import BuiltinLog, EnvDataModule, EpisodeDataModule, OracleDataModule
+from ialp.envs import World
 from ialp.errors import UserError
+from ialp.nets.response import SequentialResponse
 from ialp.phases import IALPPretrain, OnlineAdapt
 from ialp.rl import A2C, DQN, Categorical, EpsilonGreedy, Everything, Greedy, Reinforce, Sampled
 from ialp.schemes import FineTune, PolicySet, Scratch, load_policy
@@ -67,3 +69,20 @@ def test_pre_training_learns_from_a_sample_too(source, tmp_path):
     fit(module, data, tmp_path, epochs=1)
     assert module.scheme.support.update == 1
     assert all(torch.isfinite(each).all() for each in module.scheme.parameters())
+
+
+@pytest.mark.slow
+def test_a_sample_of_a_tenth_of_the_items_learns_nearly_as_much(tmp_path):
+    source = BuiltinLog(num_tracks=600, num_sessions=300)
+    catalogue = source.load().catalogue
+    torch.manual_seed(0)
+    net = SequentialResponse(catalogue.num_items, dim=8, layers=1)
+    torch.nn.init.normal_(net.bias, mean=-1.0, std=1.0)
+    World(net).save(tmp_path / "world", catalogue.fingerprint)
+    gains = {}
+    for name, support in (("exact", None), ("sampled", Sampled(60))):
+        module = OnlineAdapt(Scratch(), A2C(bootstrap="policy"), **NET, lr=3e-3, lr_actor=1e-2, support=support)
+        data = EnvDataModule(source, str(tmp_path), users=25, steps_per_epoch=40, batch_size=128, test_users=50)
+        fit(module, data, tmp_path / name, epochs=8)
+        gains[name] = module.rows[-1]["sampled_return"] - module.rows[0]["sampled_return"]
+    assert gains["sampled"] > 0.6 * gains["exact"] > 0
