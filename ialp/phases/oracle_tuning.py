@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric
 
 from ialp.data.prompts import PromptBatch, PromptDataModule
 from ialp.errors import UserError
+from ialp.experiment.checkpoint_file import SealedCheckpointIO
 from ialp.oracle.backends.base import ORACLE_FOLDER, JudgeBackend, LoRA, Tuner
 from ialp.oracle.backends.lexical import LexicalOracle
 from ialp.oracle.cache import JudgementCache
@@ -131,7 +132,7 @@ class OracleTuning(LightningModule):
     def _restore_best(self) -> None:
         """Where a checkpoint callback kept the best epoch, that one is saved."""
         if path := getattr(self.trainer.checkpoint_callback, "best_model_path", ""):
-            trained = torch.load(path, map_location=self.device, weights_only=True)["state_dict"]
+            trained = SealedCheckpointIO().load_checkpoint(path, map_location=self.device)["state_dict"]
             self.load_state_dict(trained, strict=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from ialp.envs import ExitRule, World
 from ialp.envs.health import cannot_be_told_apart
 from ialp.envs.references import references
+from ialp.experiment.checkpoint_file import SealedCheckpointIO
 from ialp.nets.response import ResponseNet, SequentialResponse
 from ialp.phases.objectives import Clicks, Objective
 
@@ -109,7 +110,7 @@ class RewardModel(LightningModule):
         """The fit ends with the last epoch's weights; the world takes the best epoch's, where one was kept."""
         callback = self.trainer.checkpoint_callback
         if path := getattr(callback, "best_model_path", ""):
-            self.load_state_dict(torch.load(path, map_location=self.device, weights_only=True)["state_dict"])
+            self.load_state_dict(SealedCheckpointIO().load_checkpoint(path, map_location=self.device)["state_dict"])
 
     def _scores(self) -> dict[str, float]:
         """The measures of the restored weights."""
