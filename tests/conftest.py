@@ -1,4 +1,5 @@
 import logging
+import signal
 import warnings
 from collections.abc import Iterator
 
@@ -10,8 +11,10 @@ LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "SLURM_PROCID", "IALP_STAGE", "I
 
 @pytest.fixture(autouse=True)
 def as_a_user_would_find_it(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One thread, no launcher, and loggers as they were: a command of ours sets up its own."""
+    """One thread, no launcher, Ctrl-C heard, and loggers as they were: a command of ours sets up its own."""
     torch.set_num_threads(1)
+    # Ignored where the tests run in the background; Lightning ignores it after the first one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in LAUNCHER:
         monkeypatch.delenv(name, raising=False)
     logger = logging.getLogger("ialp")

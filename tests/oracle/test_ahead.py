@@ -17,12 +17,13 @@ class Watched(JudgeBackend):
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, bool, int]] = []
-        self.go_on = threading.Event()
+        self.begun, self.go_on = threading.Event(), threading.Event()
         self.go_on.set()
 
     fingerprint = "watched"
 
     def log_probabilities(self, questions):
+        self.begun.set()
         self.go_on.wait(30)
         self.seen.append((threading.current_thread().name, torch.is_grad_enabled(), torch.get_num_threads()))
         return torch.zeros(len(questions), questions.num_candidates + 1).log_softmax(1)
@@ -139,6 +140,7 @@ def test_a_judge_that_answers_by_batches_stops_between_two(catalogue, template, 
     backend.go_on.clear()
     asking = AskedAhead(Oracle(backend, cache, template, catalogue))
     asking.ask(*items(6))
+    assert backend.begun.wait(30)
     threading.Timer(0.1, backend.go_on.set).start()
     asking.close(at_once=True)
     assert len(backend.seen) == 1 and len(cache) == 2
