@@ -15,7 +15,6 @@ from torch.utils.data import IterableDataset
 from ialp.errors import UserError
 from ialp.experiment.building import CHILD
 from ialp.experiment.chance import chance, restore_chance
-from ialp.experiment.checkpoint_file import newest
 from ialp.experiment.metrics_file import MetricsFile
 from ialp.experiment.runs import LAST, checkpoints
 from ialp.experiment.signals import StopRequest
@@ -186,7 +185,7 @@ class ResumeCheckpoint(Checkpoint):
 
     def _say_stopped(self, trainer: Trainer) -> None:
         if trainer.is_global_zero:
-            path = newest(Path(trainer.default_root_dir) / "checkpoints")
+            path = next(iter(checkpoints(Path(trainer.default_root_dir) / "checkpoints")), None)
             kept = f"the same command goes on from {path}" if path else "before its first step"
             print(f"ialp: stopped: {kept}", file=sys.stderr, flush=True)
 
