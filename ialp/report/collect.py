@@ -1,5 +1,6 @@
 """What lies in the folders that a report is made of: runs to compare, and what each of the others is."""
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,7 +78,7 @@ class Collection:
 
 
 def collect(places: Iterable[str | Path]) -> Collection:
-    """Look through folders of runs, of one config's runs, or single runs.
+    """Look through folders of runs, of one config's runs, or single runs; a grid's folder stands for its cells.
 
     Raises:
         UserError: A place is no folder, or there is no finished online run in any of them.
@@ -86,7 +87,7 @@ def collect(places: Iterable[str | Path]) -> Collection:
     for place in map(Path, places):
         if not place.is_dir():
             raise UserError(f"{place}: no such folder; a report is made of folders of runs, such as runs/")
-        for path in _candidates(place, DEPTH):
+        for path in _cells(place) if _is_grid(place.absolute()) else _candidates(place, DEPTH):
             found.setdefault(path.resolve(), classify(RunData(path)))
     collection = Collection(list(found.values()))
     online = collection.of_state(ONLINE)
@@ -131,9 +132,24 @@ def world_of(run: RunData) -> str:
     return "/".join(Path(place).parts[-2:]) if place else ""
 
 
+def _is_grid(place: Path) -> bool:
+    return place.parent.name == GRIDS and (place / SUMMARY).is_file()
+
+
+def _cells(grid: Path) -> list[Path]:
+    """Folders of a grid's cells, as far as they were begun; they lie beside the folder of all grids."""
+    try:
+        cells = json.loads((grid / SUMMARY).read_text(encoding="utf-8"))["cells"]
+        named = [Path(cell["folder"]).parts[-2:] for cell in cells if cell["folder"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{grid / SUMMARY}: not the summary of a grid; name the folder of the runs instead") from error
+    runs = grid.absolute().parent.parent
+    return [folder for parts in dict.fromkeys(named) if (folder := runs.joinpath(*parts)).is_dir()]
+
+
 def _candidates(place: Path, depth: int) -> Iterator[Path]:
-    if place.parent.name == GRIDS and (place / SUMMARY).is_file():
-        return  # summary and logs of a grid, whose runs lie elsewhere
+    if _is_grid(place):
+        return  # summary and logs, whose runs lie elsewhere
     below = sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
     if any((place / name).is_file() for name in OF_A_RUN) or not depth or not below:
         if depth < DEPTH or any((place / name).is_file() for name in OF_A_RUN):

@@ -143,10 +143,10 @@ def _world(key: str, runs: list[Measured]) -> World:
 
 
 def _usual_steps(rows: Iterable[Row]) -> dict[Moment, int]:
-    """Environment steps at each moment for most methods: those that differ are told apart."""
+    """Environment steps at each moment for most methods, variants of them aside: those that differ are told apart."""
     usual: dict[Moment, int] = {}
     for moment in (0, 1, 2, END):
-        found = [row.steps(moment) for row in rows if not row.frozen]
+        found = [row.steps(moment) for row in rows if row.main and not row.frozen]
         counted = Counter(steps for steps in found if steps is not None)
         if counted:
             usual[moment] = max(counted, key=lambda steps: (counted[steps], steps))
@@ -159,7 +159,8 @@ def _rows(runs: list[Measured]) -> Iterable[Row]:
         key = next((m for m in by_name[run.method.name] if _same(m, run.method)), run.method)
         by_name[run.method.name][key][run.seed] = run
     for name, variants in by_name.items():
-        methods = sorted(variants, key=lambda method: _precedence(name, method, variants[method]))
+        end = max(run.end for found in variants.values() for run in found.values())
+        methods = sorted(variants, key=lambda method: _precedence(name, method, variants[method], end))
         taken: set[str] = set()
         for method in methods:
             row = _row(name, method, methods[0], variants[method])
@@ -174,10 +175,11 @@ def _same(method: Method, other: Method) -> bool:
     return (method.exploration, method.settings) == (other.exploration, other.settings)
 
 
-def _precedence(name: str, method: Method, runs: Mapping[int, Measured]) -> tuple[object, ...]:
-    """Which variant of a method is its main row: the most seeds, then the longest, then the usual exploration."""
+def _precedence(name: str, method: Method, runs: Mapping[int, Measured], end: int) -> tuple[object, ...]:
+    """Which variant of a method is its main row: the most seeds, then as long as any, then the usual exploration."""
     usual = method.exploration == DEFAULT_EXPLORATION.get(name, "categorical")
-    return -len(runs), -max(run.end for run in runs.values()), not usual, len(method.config), method.config
+    short = not close(max(run.end for run in runs.values()), end)
+    return -len(runs), short, not usual, len(method.config), method.config
 
 
 def _row(name: str, method: Method, main: Method, runs: dict[int, Measured]) -> Row:

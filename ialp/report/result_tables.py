@@ -84,10 +84,12 @@ def comparison_table(worlds: Sequence[World]) -> Table:
     """Who beats whom, and by how much: paired by seed, and over all pairs of seeds."""
     columns = ["X against Y", "common seeds", "X − Y, paired", "X / Y", "P(X > Y)"]
     table = Table("comparisons", "Comparisons of R", columns)
+    lonely = 0
     for world in worlds:
         for moment, firsts in ((0, (FROZEN,)), (END, (*OURS, LLM_ONLINE))):
             section = Section(f"{world.label}, {_when(moment)}")
-            rows = [row for row in world.main_rows if row.values(moment, "return") and world.comparable(row, moment)]
+            rows, single = _rows_to_compare(world, moment)
+            lonely += single
             for x, y in permutations(rows, 2):
                 compared = _compared(x.values(moment, "return"), y.values(moment, "return"))
                 table.records += _comparison_records(world, moment, x, y, compared)
@@ -100,6 +102,8 @@ def comparison_table(worlds: Sequence[World]) -> Table:
         "X − Y and X / Y over common seeds; P(X > Y) over all pairs of a seed of X and a seed of Y, a tie half. "
         "All pairs of methods are in comparisons.csv."
     ]
+    if lonely:
+        table.notes.append(f"Left out: {lonely} figures of methods that have one seed, where others have more.")
     return table
 
 
@@ -144,6 +148,14 @@ def _record(
     known = {"world": world.label, "method": row.label, "at": moment, "figure": figure}
     seeds = " ".join(map(str, sorted(row.values(moment, figure))))
     return known | estimate_record(estimate) | {"paper": paper, "rank": rank or None, "seeds": seeds}
+
+
+def _rows_to_compare(world: World, moment: Moment) -> tuple[list[Row], int]:
+    """Rows measured at the moment, without those of a single seed where others have more; how many those are."""
+    found = {row.label: len(row.values(moment, "return")) for row in world.main_rows if world.comparable(row, moment)}
+    enough = min(2, max(found.values(), default=0))
+    rows = [row for row in world.main_rows if found.get(row.label, 0) >= max(1, enough)]
+    return rows, sum(0 < seeds < enough for seeds in found.values())
 
 
 def _compared(x: Mapping[int, float], y: Mapping[int, float]) -> dict[str, Estimate | None]:

@@ -21,7 +21,11 @@ def run_report_verb(arguments: list[str]) -> int:
     """`ialp report`."""
     parser = Parser(prog="ialp report", description="Tables and figures of finished runs.", allow_abbrev=False)
     add = parser.add_argument
-    add("runs", nargs="+", help="folders: of all runs (runs), of one config's runs, or single runs")
+    add(
+        "runs",
+        nargs="+",
+        help="folders: of all runs (runs), of a config's runs, of a grid (runs/grids/NAME), single runs",
+    )
     add("--out", required=True, help="folder of the report: index.html, tables/, figures/")
     add("--data_root", help="folder that holds the data, for Table 2 (default: as the runs say)")
     report(**vars(parser.parse_args(arguments)))
@@ -32,7 +36,7 @@ def report(runs: Sequence[str | Path], out: str | Path, data_root: str | None = 
     """Write the report, and print where it lies and what is missing.
 
     Args:
-        runs: Folders of runs, at any of the levels runs/, runs/<config>/ and runs/<config>/<run>/.
+        runs: Folders of runs, at any of the levels runs/, runs/<config>/ and runs/<config>/<run>/, or of a grid.
         out: Folder of the report; files of an earlier report there are replaced.
         data_root: Where the data lies, if not where the runs say.
 

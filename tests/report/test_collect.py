@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import zlib
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -49,6 +51,27 @@ def test_the_summary_of_a_grid_is_no_run(tmp_path, write_online):
     (tmp_path / "grids" / "mine" / "logs" / "a").mkdir(parents=True)
     (tmp_path / "grids" / "mine" / "summary.json").write_text("{}")
     assert set(states(collect([tmp_path]))) == {"a/0", "lfm_reward/0"}  # and the world of a/0
+
+
+def test_the_folder_of_a_grid_stands_for_its_cells(tmp_path, write_online):
+    for seed in (0, 9):
+        write_online(tmp_path, "a", seed)
+    cut = write_online(tmp_path, "b", 0, done=False)
+    cells = [tmp_path / "a" / f"0-{zlib.crc32(b'a'):08x}", cut, tmp_path / "b" / "1-not-begun"]
+    grid = tmp_path / "grids" / "mine"
+    grid.mkdir(parents=True)
+    # Named from wherever the grid was run, and one cell had no folder yet.
+    listed = [{"folder": str(Path("elsewhere", *cell.parts[-2:]))} for cell in cells] + [{"folder": None}]
+    (grid / "summary.json").write_text(json.dumps({"cells": listed}))
+    found = states(collect([grid]))
+    assert {name: folder.state for name, folder in found.items()} == {"a/0": "online", "b/0": "half-finished"}
+
+
+def test_a_grid_with_a_broken_summary_is_named(tmp_path):
+    (tmp_path / "grids" / "mine").mkdir(parents=True)
+    (tmp_path / "grids" / "mine" / "summary.json").write_text("{}")
+    with pytest.raises(UserError, match=r"mine/summary.json: not the summary of a grid"):
+        collect([tmp_path / "grids" / "mine"])
 
 
 def test_a_run_that_a_process_is_making_is_under_way(tmp_path, write_online):

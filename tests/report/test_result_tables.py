@@ -12,7 +12,7 @@ from ialp.report.result_tables import (
 )
 from ialp.report.tables import BEST, SECOND
 
-from .conftest import marks, rows, worlds
+from .conftest import SET, marks, rows, worlds
 
 
 def test_each_table_is_of_its_moment_with_the_papers_figure_beside_it(runs):
@@ -98,6 +98,25 @@ def test_comparisons_by_hand(runs):
     assert rows(table, "LFM, at the end")["A-iALP PolicySet against A2C"] == ["2", "+9.50", "1.86", "1.00"]
     losing = [each for each in table.records if (each["x"], each["y"]) == ("A2C", "A-iALP PolicySet")]
     assert [each["value"] for each in losing if each["at"] == END] == pytest.approx([-9.5, 11 / 20.5, 0.0])
+
+
+def test_shorter_trials_beside_the_methods_change_nothing_of_these(runs, write_online):
+    before = paper_table("table5", worlds(runs)).sections[0].rows
+    for number in range(4):  # more of them than there are methods, each with one seed and another length
+        write_online(runs, f"trial{number}", 9, scheme=SET, returns=(5, 99), steps=700, lr=0.1 + number)
+    table = paper_table("table5", worlds(runs))
+    assert [row for row in table.sections[0].rows if "trial" not in row[0].text] == before
+    compared = comparison_table(worlds(runs))
+    assert not [name for name in rows(compared, "LFM, at the end") if "trial" in name]
+    assert compared.notes[-1] == "Left out: 4 figures of methods that have one seed, where others have more."
+
+
+def test_episodes_a_little_longer_do_not_displace_the_method_of_that_name(runs, write_online):
+    for seed in (0, 1):
+        write_online(runs, "set_episodes", seed, scheme=SET, returns=(5, 6, 30), steps=1010, lr=0.1)
+    table = rows(paper_table("table5", worlds(runs)), "LFM")
+    assert table["A-iALP PolicySet"][1] == "20.50"
+    assert table["A-iALP PolicySet (set_episodes)"][1] == "30.00"
 
 
 def test_what_is_missing_is_listed(runs):
