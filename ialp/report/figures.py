@@ -26,10 +26,10 @@ STYLES: dict[str, dict[str, Any]] = {
     "DQN": {"color": "#E69F00", "linestyle": (0, (1, 1.2)), "marker": "s"},
     "PG": {"color": "#009E73", "linestyle": "-.", "marker": "^"},
     "A2C": {"color": "#D55E00", "linestyle": "--", "marker": "D"},
-    LLM_ONLINE: {"color": "#CC79A7", "linestyle": (0, (7, 2)), "marker": "X"},
+    LLM_ONLINE: {"color": "#CC79A7", "linestyle": (0, (5, 2)), "marker": "X"},
     FINE_TUNE: {"color": "#56B4E9", "linestyle": "-", "marker": "o"},
     POLICY_SET: {"color": "#0072B2", "linestyle": "-", "marker": None, "linewidth": 2.4},
-    FROZEN: {"color": "#000000", "linestyle": (0, (4, 1.5, 1, 1.5)), "marker": None},
+    FROZEN: {"color": "#000000", "linestyle": (0, (7, 1.5)), "marker": None},
 }
 OTHERS = [
     {"color": color, "linestyle": dash, "marker": marker}
@@ -182,8 +182,8 @@ def _styles(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
     """Each method's own look, and looks for variants and for methods of one's own."""
     others = iter(OTHERS * len(rows))
     for row in rows:
-        style = STYLES.get(row.base)
-        if row.variant and style:  # the method's colour with another dash and marker
+        style = STYLES.get(row.base.partition(",")[0])  # "A-iALP FineTune, PG" is of the family of A-iALP FineTune
+        if style and (row.variant or row.base not in STYLES):  # the method's colour with another dash and marker
             style = next(others) | {"color": style["color"]}
         yield style or next(others)
 

@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from ialp.report.figures import OTHERS, STYLES, _draw_explorations, curves_of, drawings
+from ialp.report.figures import OTHERS, STYLES, _draw_explorations, _styles, curves_of, drawings
 
 from .conftest import worlds
 
@@ -32,3 +32,15 @@ def test_styles_differ_in_more_than_colour():
     looks = [(str(style["linestyle"]), style["marker"]) for style in [*STYLES.values(), *OTHERS[:4]]]
     assert len(set(looks)) == len(looks)
     assert len({style["color"] for style in STYLES.values()}) == len(STYLES)
+
+
+def test_another_algorithm_of_a_scheme_has_the_schemes_colour_and_a_look_of_its_own(tmp_path, write_online):
+    scheme = "ialp.schemes.FineTune"
+    write_online(tmp_path, "tune", 0, scheme=scheme)
+    write_online(tmp_path, "tune_pg", 0, scheme=scheme, algorithm="ialp.rl.Reinforce")
+    write_online(tmp_path, "mine", 0, algorithm="callbacks.mine.PPO")
+    (world,) = worlds(tmp_path)
+    tune, by_pg, mine = _styles(world.rows)
+    assert [row.label for row in world.rows][:2] == ["A-iALP FineTune", "A-iALP FineTune, PG"]
+    assert by_pg["color"] == tune["color"] != mine["color"]
+    assert by_pg["linestyle"] != tune["linestyle"] and by_pg["marker"] != tune["marker"]
