@@ -18,6 +18,8 @@ PAPER_NAMES = {"lfm": "LFM", "industry": "Industry", "coat": "Coat"}
 SHOWN_DIFFERENCES = 3
 CLOSE = 0.15
 """Environment steps that differ by this share at most are one moment: an epoch of whole episodes varies."""
+EPISODES = "ialp.data.EpisodeDataModule"
+"""What a variant is called by before all else that differs, since it changes how a method learns."""
 DEFAULT_EXPLORATION = {"DQN": "ε-greedy"}
 """Of a method as its row in the paper's tables; any other explores by categorical draws."""
 
@@ -191,6 +193,8 @@ def _row(name: str, method: Method, main: Method, runs: dict[int, Measured]) -> 
         return Row(f"{name}, {method.exploration}", name, method, runs, explores=True)
     if len(exploring) == len(differing):
         return Row(f"{name}, {method.exploration} ({_listed(exploring)})", name, method, runs, explores=True)
+    if differing.get("data") == EPISODES:
+        return Row(f"{name} (whole episodes)", name, method, runs, variant=True)
     said = method.config if method.config != main.config else _listed(differing)
     return Row(f"{name} ({said})", name, method, runs, variant=True)
 

@@ -87,6 +87,7 @@ def _online(
     algorithm: str | None = "ialp.rl.A2C",
     exploration: str | None = "ialp.rl.Categorical",
     world: str = "lfm",
+    data: str = "ialp.data.EnvDataModule",
     returns=(2.0, 3.0, 4.0),
     steps: int = 1000,
     done: bool = True,
@@ -108,7 +109,7 @@ def _online(
     settings = {
         "model": {"class_path": "ialp.phases.OnlineAdapt", "init_args": model},
         "trainer": {"max_epochs": len(returns) - 1},
-        "data": {"class_path": "ialp.data.EnvDataModule", "init_args": {"reward_model": str(reward)}},
+        "data": {"class_path": data, "init_args": {"reward_model": str(reward)}},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(settings))
     frozen = scheme.endswith("Frozen")

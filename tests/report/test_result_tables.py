@@ -112,11 +112,12 @@ def test_shorter_trials_beside_the_methods_change_nothing_of_these(runs, write_o
 
 
 def test_episodes_a_little_longer_do_not_displace_the_method_of_that_name(runs, write_online):
+    episodes = {"data": "ialp.data.EpisodeDataModule", "returns": (5, 6, 30), "steps": 1010}
     for seed in (0, 1):
-        write_online(runs, "set_episodes", seed, scheme=SET, returns=(5, 6, 30), steps=1010, lr=0.1)
+        write_online(runs, "set_episodes", seed, scheme=SET, **episodes)
     table = rows(paper_table("table5", worlds(runs)), "LFM")
     assert table["A-iALP PolicySet"][1] == "20.50"
-    assert table["A-iALP PolicySet (set_episodes)"][1] == "30.00"
+    assert table["A-iALP PolicySet (whole episodes)"][1] == "30.00"
 
 
 def test_what_is_missing_is_listed(runs):
