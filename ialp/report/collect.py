@@ -1,6 +1,5 @@
 """What lies in the folders that a report is made of: runs to compare, and what each of the others is."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,7 @@ import polars as pl
 
 from ialp.errors import UserError
 from ialp.experiment.building import being_made
-from ialp.experiment.grid_summary import GRIDS, SUMMARY
+from ialp.experiment.grid_summary import GRIDS, SUMMARY, read_cells
 from ialp.experiment.runs import DONE, read_crash, read_done
 from ialp.report.methods import Method, frozen_method, method_of
 from ialp.report.runs_data import FIGURES, RunData
@@ -87,7 +86,7 @@ def collect(places: Iterable[str | Path]) -> Collection:
     for place in map(Path, places):
         if not place.is_dir():
             raise UserError(f"{place}: no such folder; a report is made of folders of runs, such as runs/")
-        for path in _cells(place) if _is_grid(place.absolute()) else _candidates(place, DEPTH):
+        for path in _cells(place) if _is_grid(place) else _candidates(place, DEPTH):
             found.setdefault(path.resolve(), classify(RunData(path)))
     collection = Collection(list(found.values()))
     online = collection.of_state(ONLINE)
@@ -133,18 +132,14 @@ def world_of(run: RunData) -> str:
 
 
 def _is_grid(place: Path) -> bool:
-    return place.parent.name == GRIDS and (place / SUMMARY).is_file()
+    return place.absolute().parent.name == GRIDS and (place / SUMMARY).is_file()
 
 
 def _cells(grid: Path) -> list[Path]:
     """Folders of a grid's cells, as far as they were begun; they lie beside the folder of all grids."""
-    try:
-        cells = json.loads((grid / SUMMARY).read_text(encoding="utf-8"))["cells"]
-        named = [Path(cell["folder"]).parts[-2:] for cell in cells if cell["folder"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{grid / SUMMARY}: not the summary of a grid; name the folder of the runs instead") from error
     runs = grid.absolute().parent.parent
-    return [folder for parts in dict.fromkeys(named) if (folder := runs.joinpath(*parts)).is_dir()]
+    named = dict.fromkeys(folder.parts[-2:] for folder in read_cells(grid))
+    return [folder for parts in named if (folder := runs.joinpath(*parts)).is_dir()]
 
 
 def _candidates(place: Path, depth: int) -> Iterator[Path]:

@@ -46,6 +46,11 @@ class Row:
     usual_steps: Mapping[Moment, int] = field(default_factory=dict)
 
     @property
+    def family(self) -> str:
+        """The paper's name without an algorithm: "A-iALP FineTune, PG" is of the family of "A-iALP FineTune"."""
+        return self.base.partition(",")[0]
+
+    @property
     def main(self) -> bool:
         """Whether this is the method as tables show it."""
         return not (self.explores or self.variant)
@@ -211,5 +216,5 @@ def _last_of(value: str) -> str:
 
 
 def _place(row: Row) -> tuple[object, ...]:
-    known = next((i for i, name in enumerate(ORDER) if row.base == name or row.base.startswith(f"{name},")), len(ORDER))
+    known = ORDER.index(row.family) if row.family in ORDER else len(ORDER)
     return known, row.base, not row.main, row.label

@@ -182,8 +182,8 @@ def _styles(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
     """Each method's own look, and looks for variants and for methods of one's own."""
     others = iter(OTHERS * len(rows))
     for row in rows:
-        style = STYLES.get(row.base.partition(",")[0])  # "A-iALP FineTune, PG" is of the family of A-iALP FineTune
-        if style and (row.variant or row.base not in STYLES):  # the method's colour with another dash and marker
+        style = STYLES.get(row.family)
+        if style and (row.variant or row.base != row.family):  # the family's colour with another dash and marker
             style = next(others) | {"color": style["color"]}
         yield style or next(others)
 

@@ -46,7 +46,7 @@ def paper_table(key: str, worlds: Sequence[World]) -> Table:
     differing: set[str] = set()
     for world in worlds:
         # On the first day an adapted policy is what it started from: its row would say that of the frozen one again.
-        rows = [row for row in world.main_rows if moment != 0 or row.base in wanted or not row.base.startswith(OURS)]
+        rows = [row for row in world.main_rows if moment != 0 or row.base in wanted or row.family not in OURS]
         section, marks = _section(table, world, rows, moment, printed.get(world.label, {}))
         table.sections.append(section)
         differing |= marks
@@ -153,8 +153,8 @@ def _record(
 def _rows_to_compare(world: World, moment: Moment) -> tuple[list[Row], int]:
     """Rows measured at the moment, without those of a single seed where others have more; how many those are."""
     found = {row.label: len(row.values(moment, "return")) for row in world.main_rows if world.comparable(row, moment)}
-    enough = min(2, max(found.values(), default=0))
-    rows = [row for row in world.main_rows if found.get(row.label, 0) >= max(1, enough)]
+    enough = 2 if max(found.values(), default=0) > 1 else 1
+    rows = [row for row in world.main_rows if found.get(row.label, 0) >= enough]
     return rows, sum(0 < seeds < enough for seeds in found.values())
 
 
