@@ -91,7 +91,7 @@ def drawings(worlds: Sequence[World]) -> Iterator[Drawing]:
             tested = [*rows, *(row for row in world.main_rows if row.frozen)]
             key = f"figure{curves}b" if curves else "figure"
             yield Drawing(f"{key}_tested_{stem}", title, TESTED, tested, end, references=_without_greedy(world))
-        beside = [row for row in rows if row.base in (LLM_ONLINE, *OURS) and row.main]
+        beside = [row for row in rows if row.family in (LLM_ONLINE, *OURS) and row.main]
         if any(row.base == LLM_ONLINE for row in beside):
             title = _title(online, f"LLMOnline beside A-iALP, {world.label}")
             yield Drawing(f"figure{online or ''}_llmonline_{stem}", title, TIMED, beside, end, timed=True)

@@ -93,8 +93,8 @@ def comparison_table(worlds: Sequence[World]) -> Table:
             for x, y in permutations(rows, 2):
                 compared = _compared(x.values(moment, "return"), y.values(moment, "return"))
                 table.records += _comparison_records(world, moment, x, y, compared)
-                mirrored = y.base in firsts and rows.index(x) < rows.index(y)
-                if x.base in firsts and not mirrored and not (moment == 0 and y.base in OURS):
+                mirrored = y.family in firsts and rows.index(x) < rows.index(y)
+                if x.family in firsts and not mirrored and not (moment == 0 and y.family in OURS):
                     section.rows.append(_comparison_row(x, y, compared))
             if section.rows:
                 table.sections.append(section)

@@ -100,6 +100,17 @@ def test_comparisons_by_hand(runs):
     assert [each["value"] for each in losing if each["at"] == END] == pytest.approx([-9.5, 11 / 20.5, 0.0])
 
 
+def test_our_methods_are_compared_whatever_their_algorithm(runs, write_online):
+    for seed in (0, 1):
+        write_online(runs, "set_pg", seed, scheme=SET, algorithm="ialp.rl.Reinforce", returns=(5, 6, 30 + seed))
+    found = rows(comparison_table(worlds(runs)), "LFM, at the end")
+    assert found["A-iALP PolicySet, PG against A2C"] == ["2", "+19.50", "2.77", "1.00"]
+    assert ("A-iALP PolicySet against A-iALP PolicySet, PG" in found) != (
+        "A-iALP PolicySet, PG against A-iALP PolicySet" in found
+    )
+    assert not [name for name in rows(comparison_table(worlds(runs)), "LFM, e = 0") if "PolicySet" in name]
+
+
 def test_shorter_trials_beside_the_methods_change_nothing_of_these(runs, write_online):
     before = paper_table("table5", worlds(runs)).sections[0].rows
     for number in range(4):  # more of them than there are methods, each with one seed and another length
