@@ -7,7 +7,7 @@ from typing import Any
 from ialp.errors import UserError
 from ialp.report.collect import ONLINE, STAGE, Collection
 from ialp.report.comparison import END, PAPER_NAMES, Row, World
-from ialp.report.methods import BASELINES, EXPLORATIONS, FINE_TUNE, FROZEN, LLM_ONLINE, POLICY_SET
+from ialp.report.methods import BASELINES, EXPLORATIONS, FROZEN, LLM_ONLINE, OURS
 from ialp.report.result_tables import TABLES, paper_figures
 from ialp.report.runs_data import RunData
 from ialp.report.tables import BEST, Cell, Section, Table, text_cells
@@ -47,7 +47,7 @@ def coverage_table(worlds: Sequence[World]) -> Table:
     for label in [*dict.fromkeys([*PAPER_NAMES.values(), *by_label])]:
         world = by_label.get(label)
         section = Section(label if world else f"{label}: no run at all")
-        for method, exploration in _wanted_rows(label):
+        for method, exploration in _wanted_rows(label, world):
             row = _find(world, method, exploration)
             cells = [_covered(table, label, row, method, exploration, key) for key in [*TABLES, "figures"]]
             name = method if exploration is None else f"{method}, {exploration}"
@@ -146,13 +146,19 @@ def _known_items(reward: RunData | None) -> int | None:
     return (reward.done.get("data") or {}).get("items") if reward else None
 
 
-def _wanted_rows(world: str) -> Iterator[tuple[str, str | None]]:
+def _wanted_rows(label: str, world: World | None) -> Iterator[tuple[str, str | None]]:
     """Methods, and explorations of the two that Figures 10 and 11 compare; None: the method as tables show it."""
-    with_llm = world not in PAPER_NAMES.values() or world in WITH_LLM_ONLINE
+    with_llm = label not in PAPER_NAMES.values() or label in WITH_LLM_ONLINE
     llm = [LLM_ONLINE] if with_llm else []
-    yield from ((method, None) for method in (*BASELINES, *llm, FROZEN, FINE_TUNE, POLICY_SET))
+    yield from ((method, None) for method in (*BASELINES, *llm, FROZEN, *OURS))
     if with_llm:
-        yield from ((method, name) for method in ("A2C", POLICY_SET) for name in EXPLORATIONS.values())
+        yield from ((method, name) for method in ("A2C", _explored(world)) for name in EXPLORATIONS.values())
+
+
+def _explored(world: World | None) -> str:
+    """The scheme of A-iALP that was run under most explorations: the paper does not say which its figures have."""
+    rows = [row for row in world.rows if not row.variant] if world else []
+    return max(OURS, key=lambda base: len({row.method.exploration for row in rows if row.base == base}))
 
 
 def _find(world: World | None, method: str, exploration: str | None) -> Row | None:

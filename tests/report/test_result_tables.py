@@ -142,6 +142,16 @@ def test_what_is_missing_is_listed(runs):
     assert record | {"seeds": "0 1"} in table.records
 
 
+def test_explorations_are_wanted_of_the_scheme_that_was_explored(runs, write_online):
+    assert "A-iALP PolicySet, greedy" in rows(coverage_table(worlds(runs)), "LFM")
+    for seed, exploration in enumerate(("Greedy", "EpsilonGreedy")):
+        tuned = {"scheme": "ialp.schemes.FineTune", "exploration": f"ialp.rl.{exploration}"}
+        write_online(runs, f"tune_{exploration}", seed, **tuned)
+    found = rows(coverage_table(worlds(runs)), "LFM")
+    assert found["A-iALP FineTune, greedy"][-1] == "1 of 3" and found["A-iALP FineTune, categorical"][-1] == "0 of 3"
+    assert "A-iALP PolicySet, greedy" not in found
+
+
 def test_worlds_are_told_by_their_reward_run_and_come_in_the_papers_order(tmp_path, write_online):
     for world in ("mine", "coat", "industry", "lfm"):
         write_online(tmp_path, "scratch", ["mine", "coat", "industry", "lfm"].index(world), world=world)
