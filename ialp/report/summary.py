@@ -12,6 +12,10 @@ from rich.table import Table
 from ialp.report.runs_data import FIGURES, RunData
 
 EPOCHS = (0, 1, 2)
+EPOCH_STEPS = 1000
+"""Environment steps of an epoch of the paper (section 5.3)."""
+NOTED = 0.05
+"""Share by which epochs may be longer or shorter without a note."""
 PLAIN_WIDTH = 100
 """Columns where the output is no terminal; the table itself needs 82."""
 WORD_OVERLAP = ("word overlap", "lexicaloracle")
@@ -82,6 +86,7 @@ def notes(run: RunData) -> Iterator[str]:
         yield f"unfinished: no done.json in {run.folder}"
     if not len(run.evaluation()):
         yield "no evaluation yet: evaluation.csv is absent or empty"
+    yield from _epoch_lines(run.evaluation())
     if not run.references():
         yield "no reference policies: no references.json in the runs this one was built on"
     yield from _judgement_lines(run)
@@ -101,6 +106,15 @@ def _policies(evaluation: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
     """The policies with their rows, what the run started from first."""
     for policy in sorted(evaluation["policy"].unique(), reverse=True):
         yield policy, evaluation.filter(pl.col("policy") == policy)
+
+
+def _epoch_lines(evaluation: pl.DataFrame) -> Iterator[str]:
+    """What e means where an epoch is not the paper's 1,000 environment steps."""
+    last = max(evaluation.iter_rows(named=True), key=lambda row: row["epoch"], default={"epoch": 0})
+    epochs, steps = last["epoch"], last.get("environment_steps", 0)
+    if abs(steps - EPOCH_STEPS * epochs) > NOTED * EPOCH_STEPS * epochs:
+        mean = f"{steps / epochs:,.0f} environment steps"
+        yield f"epochs of {mean} each, on average; the paper's e counts {EPOCH_STEPS:,}"
 
 
 def _judgement_lines(run: RunData) -> Iterator[str]:

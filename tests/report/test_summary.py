@@ -69,6 +69,15 @@ def test_scratch_has_no_frozen_row_and_no_judgements(tmp_path, write_run, write_
     assert "judgements: none, nothing here was pre-trained" in lines
 
 
+def test_epochs_of_another_length_are_said(run_folder):
+    assert not [line for line in shown(run_folder) if line.startswith("epochs of")]
+    evaluation = run_folder / "evaluation.csv"
+    short = evaluation.read_text().replace(",50000,", ",26400,")
+    evaluation.write_text(short)
+    said = "epochs of 528 environment steps each, on average; the paper's e counts 1,000"
+    assert said in shown(run_folder)
+
+
 def test_frozen_is_one_row(tmp_path, write_run, write_evaluation):
     folder = write_run(tmp_path / "lfm_frozen" / "0-ffffffff", scheme="Frozen")
     write_evaluation(folder, policies=["frozen"], epochs=0)
