@@ -143,7 +143,9 @@ class OnlineAdapt(LightningModule):
             frozen.repeats, frozen.support = self.repeats, self.support
             frozen.build(self.load_pretrained().to(self.device), None)
             self.measure("frozen", frozen, epoch=0)
-        self.measure("adapted", self.scheme, epoch=0)
+        figures = {f"val/{name}": value for name, value in self.measure("adapted", self.scheme, epoch=0).items()}
+        for logger in self.loggers:  # Lightning logs nothing before the first batch, and curves begin at e = 0
+            logger.log_metrics({"epoch": 0, "train/environment_steps": 0, **figures}, step=0)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Moves α and the like, and says which update's chance it is."""

@@ -1,13 +1,16 @@
 import polars
 import pytest
 import torch
+from lightning import Trainer
 
+from ialp.data import EnvDataModule
 from ialp.errors import UserError
+from ialp.experiment.metrics_file import MetricsFile
 from ialp.phases import OnlineAdapt
 from ialp.rl import Categorical, ConstantAlpha, EpsilonGreedy, LinearAlpha
 from ialp.schemes import FineTune, Frozen, PolicySet, Scratch, load_policy
 
-from .conftest import adapt
+from .conftest import NET, adapt
 
 FIGURES = ["return", "length", "average_reward", "sampled_return", "sampled_length", "sampled_average_reward"]
 
@@ -26,6 +29,16 @@ def test_every_epoch_is_measured_from_zero_on(scheme, source, reward_run, pretra
     assert set(figures) == {"0", "1", "2", "end"}
     assert figures["end"] == figures["2"]
     assert figures["0"]["average_reward"] == pytest.approx(figures["0"]["return"] / figures["0"]["length"], rel=1e-5)
+
+
+def test_logged_curves_begin_before_the_first_update(source, reward_run, tmp_path):
+    data = EnvDataModule(source, str(reward_run), users=8, steps_per_epoch=6, batch_size=16, test_users=12)
+    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(default_root_dir=tmp_path, max_epochs=2, logger=MetricsFile(tmp_path), accelerator="cpu", **quiet)
+    trainer.fit(OnlineAdapt(Scratch(), **NET), data)
+    logged = polars.read_csv(tmp_path / "metrics.csv").drop_nulls("val/return")
+    assert logged["step"].to_list()[0] == 0
+    assert logged["val/return"].to_list() == pytest.approx(evaluation(tmp_path)["return"].to_list())
 
 
 def test_the_same_seed_gives_the_same_metrics_twice(source, reward_run, pretrained, tmp_path):
@@ -58,10 +71,7 @@ def test_fine_tuning_starts_as_the_frozen_policy_and_moves(source, reward_run, p
 def test_frozen_is_evaluated_only(source, reward_run, pretrained, tmp_path):
     module = adapt(source, reward_run, tmp_path / "set", PolicySet(), pretrained)
     reference = module.results()["evaluation"]["frozen"]["0"]
-    from lightning import Trainer, seed_everything
-
-    from ialp.data import EnvDataModule
-    from ialp.phases import OnlineAdapt
+    from lightning import seed_everything
 
     seed_everything(0, verbose=False)
     frozen = OnlineAdapt(Frozen(), pretrained=str(pretrained))
