@@ -79,16 +79,25 @@ class Row:
         """The row of each seed at a moment, as a table of one row."""
         if moment == END and not self.frozen:
             return {seed: run.figures[-1:] for seed, run in self.longest.items()}
-        found = {seed: self._row_at(run, 0 if self.frozen else moment) for seed, run in self.runs.items()}
+        if self.frozen or (steps := self.usual_steps.get(moment)) is None:
+            found = {seed: _of_epoch(run, 0 if self.frozen else moment) for seed, run in self.runs.items()}
+        else:
+            found = {seed: self._row_at(run, steps) for seed, run in self.runs.items()}
+            near = {seed: rows for seed, rows in found.items() if len(rows)}
+            found = near or {seed: _of_epoch(run, moment) for seed, run in self.runs.items()}
         return {seed: rows for seed, rows in found.items() if len(rows)}
 
-    def _row_at(self, run: Measured, epoch: Moment) -> pl.DataFrame:
-        """The row nearest to the usual steps of an epoch; where none is close, the epoch's own."""
-        if (steps := self.usual_steps.get(epoch)) is not None:
-            nearest = run.figures.sort((pl.col("environment_steps") - steps).abs())[:1]
-            if close(int(nearest["environment_steps"][0]), steps):
-                return nearest
-        return run.figures.filter(pl.col("epoch") == epoch)
+    def _row_at(self, run: Measured, steps: int) -> pl.DataFrame:
+        """A run after so many steps: on the line between the measurements around them, or one nearby; none, if far."""
+        figures = run.figures.sort("environment_steps")
+        before = figures.filter(pl.col("environment_steps") <= steps)[-1:]
+        after = figures.filter(pl.col("environment_steps") >= steps)[:1]
+        if len(before) and len(after):
+            start, end = (int(rows["environment_steps"][0]) for rows in (before, after))
+            if end - start <= self.usual_steps.get(1, 0):
+                return _between(before, after, (steps - start) / max(end - start, 1))
+        nearest = figures.sort((pl.col("environment_steps") - steps).abs())[:1]
+        return nearest if close(int(nearest["environment_steps"][0]), steps) else nearest[:0]
 
 
 @dataclass
@@ -116,6 +125,16 @@ class World:
         """Whether the row's figures are of the same environment steps as the others'."""
         steps, usual = row.steps(moment), self.usual_steps.get(moment)
         return row.frozen or (steps is not None and usual is not None and close(steps, usual))
+
+
+def _of_epoch(run: Measured, epoch: Moment) -> pl.DataFrame:
+    return run.figures.filter(pl.col("epoch") == epoch)
+
+
+def _between(before: pl.DataFrame, after: pl.DataFrame, share: float) -> pl.DataFrame:
+    """One row between two: so much of the way from the first to the second."""
+    columns = [name for name in before.columns if before[name].dtype.is_numeric()]
+    return before.select(columns) * (1 - share) + after.select(columns) * share
 
 
 def close(steps: int, others: int) -> bool:

@@ -64,13 +64,23 @@ def test_a_method_that_took_other_steps_is_marked_and_not_ranked(runs, write_onl
 def test_epochs_of_whole_episodes_are_compared_by_environment_steps(runs, write_online):
     pg = {"algorithm": "ialp.rl.Reinforce", "max_environment_steps": 2000}
     for seed in (0, 1):
-        # Epochs of 350 and 360 steps: the third is nearest to the others' first, the sixth ends the run.
+        # Epochs of 350 and 360 steps: the others' first lies between the second and third, the sixth ends the run.
         write_online(runs, "pg", seed, returns=(1, 2, 3, 4 + seed, 5, 6, 8 + seed), steps=350 + 10 * seed, **pg)
     (world,) = worlds(runs)
-    assert rows(paper_table("table4", [world]), "LFM")["PG"][:2] == ["2", "4.50"]
+    early = rows(paper_table("table4", [world]), "LFM")
+    assert early["PG"][:2] == ["2", "4.21"]  # the mean of 3 + 300/350 and 3 + 2·280/360
     end = paper_table("table5", [world])
     assert rows(end, "LFM")["PG"][:2] == ["2", "8.50"]
     assert end.notes[-1] == "PG in LFM: after 2,130 environment steps, the others after 2,000."
+
+
+def test_a_run_that_ended_long_before_does_not_stand_for_a_later_moment(runs, write_online):
+    pg = {"algorithm": "ialp.rl.Reinforce", "max_environment_steps": 2000}
+    write_online(runs, "pg", 0, returns=(1, 2, 3, 4, 5, 6, 8), steps=350, **pg)
+    write_online(runs, "pg", 1, returns=(1, 90), steps=350, **pg)
+    table = paper_table("table4", worlds(runs))
+    assert rows(table, "LFM")["PG"][:2] == ["1", "3.86"]
+    assert rows(paper_table("table3", worlds(runs)), "LFM")["PG"][0] == "2"
 
 
 def test_variants_and_methods_of_ones_own_have_rows(runs, write_online):
