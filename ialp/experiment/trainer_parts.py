@@ -4,7 +4,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
+import torch.utils.deterministic
 from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger
 
@@ -32,6 +35,7 @@ def trainer_parts(stage: Stage, verb: str, given: Mapping[str, Any]) -> dict[str
         "logger": _loggers(stage, given.get("logger")) if verb == "fit" else False,
         "enable_progress_bar": any(isinstance(each, ProgressBar) for each in callbacks),
         "callbacks": callbacks,
+        "deterministic": _deterministic(given),
         "plugins": _plugins(_as_list(given.get("plugins"))),
     }
 
@@ -44,6 +48,22 @@ def _own_callbacks(stage: Stage, verb: str, given: Mapping[str, Any]) -> Iterato
         yield ResumeCheckpoint()
     if given.get("enable_progress_bar") is not False and not any(isinstance(each, ProgressBar) for each in named):
         yield RichProgressBar() if sys.stdout.isatty() else PlainProgress(name=stage.name)
+
+
+def _deterministic(given: Mapping[str, Any]) -> Any:
+    """The config's choice; else on for CPUs, whose threads would add gradients in any order, seed or no seed.
+
+    With one thread it changes no figure. A GPU's kernels are slower for it, so there it is the user's choice.
+    """
+    if given.get("deterministic") is not None:
+        return given["deterministic"]
+    accelerator = given.get("accelerator") or "auto"
+    by_itself = accelerator == "auto" and not torch.accelerator.is_available()
+    if not (by_itself or accelerator == "cpu" or isinstance(accelerator, CPUAccelerator)):
+        return None
+    # Takes time, and nothing here reads memory that it has not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    return True
 
 
 def _loggers(stage: Stage, given: Any) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from ialp.cli import main
@@ -38,6 +39,28 @@ def test_missing_stages_are_built_in_order_and_named(
     assert [folder.name[:2] for folder in (world, judge, policy)] == ["0-", "3-", "3-"]  # the world keeps its seed
     assert done(policy)["upstream"] == {"world": str(world), "judge": str(judge)}
     assert done(judge)["upstream"] == {"world": str(world)}
+
+
+def test_runs_on_a_cpu_are_deterministic_unless_the_config_says_otherwise(fit: Fit) -> None:
+    for choice, expected in ((), True), (("--trainer.deterministic", "false"), False):
+        torch.use_deterministic_algorithms(False)
+        assert fit("world", "--seed_everything", str(7 + expected), *choice) == 0
+        assert torch.are_deterministic_algorithms_enabled() is expected
+
+
+@pytest.mark.slow
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+def test_two_threads_give_the_same_weights_twice(tmp_path: Path) -> None:
+    config = Path(__file__).parents[2] / "configs" / "lfm_reward.yaml"
+    command = [sys.executable, "-m", "ialp", "fit", "--config", str(config), "--trainer.max_epochs", "1"]
+    environment = {key: value for key, value in os.environ.items() if key != "IALP_DATA"} | {"OMP_NUM_THREADS": "2"}
+    written = set()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        subprocess.run(command, cwd=tmp_path / name, env=environment, check=True, capture_output=True)
+        (weights,) = (tmp_path / name).glob("runs/lfm_reward/*/world/model.safetensors")
+        written.add(weights.read_bytes())
+    assert len(written) == 1
 
 
 def test_a_finished_run_is_never_made_again(fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture) -> None:
