@@ -79,12 +79,10 @@ class Row:
         """The row of each seed at a moment, as a table of one row."""
         if moment == END and not self.frozen:
             return {seed: run.figures[-1:] for seed, run in self.longest.items()}
-        if self.frozen or (steps := self.usual_steps.get(moment)) is None:
-            found = {seed: _of_epoch(run, 0 if self.frozen else moment) for seed, run in self.runs.items()}
-        else:
-            found = {seed: self._row_at(run, steps) for seed, run in self.runs.items()}
-            near = {seed: rows for seed, rows in found.items() if len(rows)}
-            found = near or {seed: _of_epoch(run, moment) for seed, run in self.runs.items()}
+        epoch, steps = (0, None) if self.frozen else (moment, self.usual_steps.get(moment))
+        near = {} if steps is None else {seed: self._row_at(run, steps) for seed, run in self.runs.items()}
+        own = {seed: run.figures.filter(pl.col("epoch") == epoch) for seed, run in self.runs.items()}
+        found = near if any(len(rows) for rows in near.values()) else own
         return {seed: rows for seed, rows in found.items() if len(rows)}
 
     def _row_at(self, run: Measured, steps: int) -> pl.DataFrame:
@@ -125,10 +123,6 @@ class World:
         """Whether the row's figures are of the same environment steps as the others'."""
         steps, usual = row.steps(moment), self.usual_steps.get(moment)
         return row.frozen or (steps is not None and usual is not None and close(steps, usual))
-
-
-def _of_epoch(run: Measured, epoch: Moment) -> pl.DataFrame:
-    return run.figures.filter(pl.col("epoch") == epoch)
 
 
 def _between(before: pl.DataFrame, after: pl.DataFrame, share: float) -> pl.DataFrame:

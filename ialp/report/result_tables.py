@@ -11,6 +11,7 @@ from ialp.report.comparison import END, Moment, Row, World
 from ialp.report.methods import BASELINES, FINE_TUNE, FROZEN, LLM_ONLINE, OURS, POLICY_SET
 from ialp.report.runs_data import FIGURES
 from ialp.report.statistics import Estimate, mean, paired_difference, probability_of_improvement, ratio_of_means
+from ialp.report.summary import NOTED
 from ialp.report.tables import Cell, Section, Table, cell, estimate_record, number, ranks
 
 HEADINGS = {"return": "R", "length": "Len", "average_reward": "R_avg"}
@@ -21,8 +22,6 @@ TABLES: dict[str, tuple[Moment, str, tuple[str, ...]]] = {
     "table5": (END, "Table 5. At the end", (*BASELINES, LLM_ONLINE, FROZEN, FINE_TUNE, POLICY_SET)),
 }
 """Key -> when, title, and the methods that the table wants; methods that are not the paper's follow in each."""
-NOTED = 0.05
-"""Environment steps that differ by more than this share are said below the table."""
 MEASURED_NOTE = (
     "The most probable item is shown, to the same test users for all methods; mean over seeds, 95 % interval."
 )

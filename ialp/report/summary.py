@@ -15,7 +15,7 @@ EPOCHS = (0, 1, 2)
 EPOCH_STEPS = 1000
 """Environment steps of an epoch of the paper (section 5.3)."""
 NOTED = 0.05
-"""Share by which epochs may be longer or shorter without a note."""
+"""Environment steps that differ by more than this share are said below a table."""
 PLAIN_WIDTH = 100
 """Columns where the output is no terminal; the table itself needs 82."""
 WORD_OVERLAP = ("word overlap", "lexicaloracle")
@@ -84,9 +84,10 @@ def notes(run: RunData) -> Iterator[str]:
     """The lines below the table: what is missing, the judge, the time each stage took, where everything lies."""
     if not run.done:
         yield f"unfinished: no done.json in {run.folder}"
-    if not len(run.evaluation()):
+    evaluation = run.evaluation()
+    if not len(evaluation):
         yield "no evaluation yet: evaluation.csv is absent or empty"
-    yield from _epoch_lines(run.evaluation())
+    yield from _epoch_lines(evaluation)
     if not run.references():
         yield "no reference policies: no references.json in the runs this one was built on"
     yield from _judgement_lines(run)
