@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from ialp.data.log_source import LogSource
 from ialp.data.ranks import share_of_rank
 from ialp.data.rollout import Rollout
-from ialp.oracle import AskedAhead, Judging, Oracle, open_oracle
+from ialp.oracle import AskedAhead, Judging, Oracle, check_judge, open_oracle
 from ialp.rl.candidates import CandidateSampler, WithNeighbours
 from ialp.rl.chance import stream, uniforms
 from ialp.rl.replay import ReplayBuffer
@@ -212,6 +212,7 @@ class OracleDataModule(LightningDataModule):
         prefetch: bool = False,
     ) -> None:
         super().__init__()
+        check_judge(judge)
         self.source, self.judge, self.oracle_run, self.judging = log, judge, oracle, judging or Judging()
         self.sampler = sampler or WithNeighbours()
         self.users, self.candidates, self.horizon, self.neighbours = users, candidates, horizon, neighbours

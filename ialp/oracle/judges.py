@@ -14,10 +14,24 @@ def load_judge(judge: JudgeBackend | Mapping[str, Any] | None, adapter: str | Pa
     Raises:
         UserError: No such judge, or arguments that it does not take.
     """
+    check_judge(judge)
     if judge is None:
         raise UserError("no judge is named: set `judge`, for example {class_path: ialp.oracle.LexicalOracle}")
     backend = judge if isinstance(judge, JudgeBackend) else instantiate(judge)
     return backend if adapter is None else backend.tuned(adapter)
+
+
+def check_judge(judge: Any) -> None:
+    """Refuse what describes no judge, before anything is built for it.
+
+    Raises:
+        UserError: Neither null nor an instance nor class_path and init_args: a part was set of what another key holds.
+    """
+    if judge is not None and not isinstance(judge, JudgeBackend | Mapping):
+        raise UserError(
+            f"judge is {judge!r}, not class_path and init_args: on the command line --judge.init_args.KEY VALUE "
+            "changes that of all stages; for one stage give the whole: {class_path: CLASS, init_args: {KEY: VALUE}}"
+        )
 
 
 def instantiate(judge: Mapping[str, Any]) -> JudgeBackend:

@@ -10,7 +10,7 @@ from ialp.data.ranks import sum_over_ranks
 from ialp.data.text import text_embeddings
 from ialp.errors import UserError
 from ialp.nets import ActorCritic
-from ialp.oracle import Judging, Oracle, open_oracle
+from ialp.oracle import Judging, Oracle, check_judge, open_oracle
 from ialp.rl.candidates import CandidateSampler, FromPolicy
 from ialp.rl.chance import stream
 from ialp.schemes.base import Scheme
@@ -54,6 +54,7 @@ class LLMOnline(Scheme):
         budget: int | None = None,
     ) -> None:
         super().__init__()
+        check_judge(judge)
         self.judge, self.oracle_run, self.judging = judge, oracle, judging or Judging()
         self.sampler, self.candidates, self.neighbours = sampler or FromPolicy(), candidates, neighbours
         self.item_init, self.template, self.cache, self.budget = item_init, template, cache, budget

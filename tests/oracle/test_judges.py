@@ -27,6 +27,7 @@ def test_a_judge_takes_its_adapter():
     ("judge", "message"),
     [
         (None, "no judge is named"),
+        (["dtype", "bfloat16"], r"judge is \['dtype', 'bfloat16'\], not class_path .* for one stage give the whole"),
         ({"class_path": "ialp.oracle.LocalML"}, "LocalML"),
         ({"class_path": "ialp.oracle.LocalLM", "init_args": {"batch": 3}}, "batch"),
         ({"class_path": "ialp.oracle.LocalLM", "init_args": {"batch_tokens": 0}}, "^judge.batch_tokens is 0"),
