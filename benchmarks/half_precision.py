@@ -30,7 +30,7 @@ def main() -> None:
         described = run.config["model"]["init_args"]["judge"]
         answers, rates = [], []
         for dtype in ("float32", "bfloat16"):
-            given = {**described, "init_args": {**described["init_args"], "dtype": dtype, "batch_tokens": 4096}}
+            given = {**described, "init_args": {**described["init_args"], "dtype": dtype}}
             log_probabilities, rate = ask(load_judge(given, adapter=run.folder), questions)
             answers.append(log_probabilities)
             rates.append(rate)
