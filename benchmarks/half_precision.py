@@ -11,9 +11,9 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from ialp.experiment.oracle_report import finished
-from ialp.experiment.world import data_module
+from ialp.diagnostics.oracle_report import finished
 from ialp.oracle import Questions, load_judge
+from ialp.runs.open import data_module
 
 BATCH = 50  # questions at once, as the users of a step
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from ialp.data import BuiltinLog
-from ialp.data.prompts import draw_others
+from ialp.datamodules.prompts import draw_others
+from ialp.diagnostics.injection import ATTACKS, injection_gains
 from ialp.oracle import LocalLM, PromptTemplate, Questions
-from ialp.oracle.injection import ATTACKS, injection_gains
 
 
 def main() -> None:

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from ialp.data import Log
-from ialp.envs.finished import open_world
+from ialp.envs.episodes import Choose, run_episodes
 from ialp.experiment.evaluate import intervals
+from ialp.masking import allowed_items
 from ialp.oracle import JudgementCache, LexicalOracle, Oracle, PromptTemplate, load_judge
-from ialp.report.runs_data import RunData
-from ialp.rl.masks import allowed_items
-from ialp.rl.rollout import Choose, run_episodes
+from ialp.runs.data import RunData
+from ialp.runs.open import open_world
 
 GROUP = 10  # the paper's number of candidates
 

@@ -20,7 +20,7 @@ from memory import peak_mib
 from torch import Tensor
 
 from ialp.data import BuiltinLog, Log
-from ialp.data.prompts import draw_others, first_meetings, histories
+from ialp.datamodules.prompts import draw_others, first_meetings, histories
 from ialp.oracle import JudgementCache, LocalLM, Oracle, PromptTemplate, Questions
 from ialp.oracle.backends.loading import load_tokenizer
 

@@ -14,7 +14,7 @@ import numpy as np
 import polars
 from scipy.stats import bootstrap
 
-from ialp.report.runs_data import FIGURES, RunData
+from ialp.runs.data import FIGURES, RunData
 
 
 def figures(runs: Path, side: str, at: str) -> dict[int, tuple[float, ...]]:

@@ -14,7 +14,8 @@ from typing import Any
 from lightning import Trainer, seed_everything
 from torch import Tensor
 
-from ialp.data import BuiltinLog, OracleDataModule
+from ialp.data import BuiltinLog
+from ialp.datamodules import OracleDataModule
 from ialp.oracle import LexicalOracle, Questions
 from ialp.phases import IALPPretrain
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from ialp.nets import ActorCritic
-from ialp.rl import A2C, ConstantAlpha, Everything, Sampled, Support
-from ialp.schemes import PolicySet
+from ialp.rl import A2C, ConstantAlpha, FullSoftmax, SampledSoftmax, Support
+from ialp.rl.schemes import PolicySet
 from ialp.types import Transition
 
 WIDTH, BATCH, LONGEST = 64, 128, 22
@@ -35,7 +35,7 @@ def transitions(scheme: PolicySet, size: int) -> Transition:
     length = torch.randint(1, LONGEST // 2, (BATCH,), generator=generator)
     begun = torch.arange(LONGEST) < length.unsqueeze(1)
     items = torch.randint(1, size + 1, (BATCH, LONGEST), generator=generator) * begun
-    action = Sampled().draw(scheme, items, length, torch.rand(BATCH, 2, generator=generator))
+    action = SampledSoftmax().draw(scheme, items, length, torch.rand(BATCH, 2, generator=generator))
     flags = torch.zeros(2, BATCH, dtype=torch.bool)
     items = items.scatter(1, length.unsqueeze(1), action.unsqueeze(1))
     return Transition(items, length, torch.rand(BATCH, generator=generator), *flags)
@@ -64,9 +64,9 @@ def main() -> None:
     for spread in given.spreads:
         scheme = policies(given.size, spread)
         batch = transitions(scheme, given.size)
-        exact, entropy = gradient(scheme, batch, Everything())
+        exact, entropy = gradient(scheme, batch, FullSoftmax())
         for items in given.items:
-            drawn = [gradient(scheme, batch, Sampled(items), update)[0] for update in range(given.draws)]
+            drawn = [gradient(scheme, batch, SampledSoftmax(items), update)[0] for update in range(given.draws)]
             distance = sum(float((each - exact).norm() / exact.norm()) for each in drawn) / given.draws
             cosine = sum(float(cosine_similarity(each, exact, dim=0)) for each in drawn) / given.draws
             print(f"| {entropy:.1f} | {items:,} | {distance:.3f} | {cosine:.4f} |", flush=True)

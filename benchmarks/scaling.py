@@ -16,13 +16,13 @@ from types import SimpleNamespace
 import torch
 from memory import peak_mib
 
-from ialp.data.env import OnlineRollout
+from ialp.datamodules.users import OnlineRollout
 from ialp.envs import World
 from ialp.nets import ActorCritic
 from ialp.nets.response import SequentialResponse
-from ialp.rl import A2C, Categorical, ConstantAlpha, Everything, ReplayBuffer, Sampled
+from ialp.rl import A2C, Categorical, ConstantAlpha, FullSoftmax, ReplayBuffer, SampledSoftmax
+from ialp.rl.schemes import PolicySet
 from ialp.rl.support import CHANCES
-from ialp.schemes import PolicySet
 
 WIDTH, USERS, BATCH = 64, 64, 256
 SIZES = [1_000, 10_000, 100_000, 1_000_000]
@@ -47,7 +47,7 @@ def prepare(size: int, sampled: int) -> tuple[PolicySet, OnlineRollout]:
     torch.manual_seed(0)
     scheme = PolicySet(ConstantAlpha(0.5), learner_start="random")
     scheme.build(*(ActorCritic(size, WIDTH) for _ in range(2)))
-    scheme.support = Sampled(sampled) if sampled else Everything()
+    scheme.support = SampledSoftmax(sampled) if sampled else FullSoftmax()
     env = World(SequentialResponse(size, WIDTH)).env(torch.arange(1, size + 1), USERS)
     module = SimpleNamespace(
         scheme=scheme, exploration=Categorical(), environment_steps=0, trainer=SimpleNamespace(world_size=1)

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from ialp.report.methods import method_of
-from ialp.report.runs_data import RunData
+from ialp.runs.data import RunData
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from statistics import median
 import torch
 
 from ialp.envs import BatchEnv
-from ialp.envs.finished import open_world
+from ialp.runs.open import open_world
 
 
 def users_of(run: str, users: int) -> BatchEnv:

@@ -2,6 +2,6 @@
 
 import sys
 
-from ialp.cli import main
+from ialp.cli.main import main
 
 sys.exit(main())

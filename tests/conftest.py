@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+pytest_plugins = ["tests.helpers.finished_runs", "tests.helpers.response_nets", "tests.helpers.toy_project"]
+
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "SLURM_PROCID", "IALP_STAGE", "IALP_DEBUG")
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from ialp.cli import main
+from ialp.cli.main import main
 from ialp.data.builtin import generate_sessions, generate_tracks
-from ialp.data.ranks import share_of_rank
+from ialp.distributed import share_of_rank
 from ialp.experiment import training
 from ialp.experiment.stages import Stage
-from tests.coat_files import write_coat
+from tests.helpers.coat_files import write_coat
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "grids")  # those are for `ialp grid`
@@ -86,7 +86,7 @@ def atomic(root: Path) -> dict[str, Any]:
     """How a config names that log."""
     columns = ["title", "album", "artist"]
     return {
-        "class_path": "ialp.data.AtomicLog",
+        "class_path": "ialp.data.readers.AtomicLog",
         "init_args": {"name": "mine", "root": str(root), "attributes": columns},
     }
 
@@ -224,7 +224,7 @@ def test_whole_episodes_go_on_top_of_any_online_config(plan: Plan, name: str, co
     root = [f"--data_root={coat_root}"] if name.startswith("coat") else []
     main_job = ["--config", str(CONFIGS / f"{name}.yaml"), *root]
     before, after = plan(*main_job), plan(*main_job, "--config", str(CONFIGS / "rollouts" / "episodes.yaml"))
-    assert after.config["data"]["class_path"].endswith("EpisodeDataModule")
+    assert after.config["data"]["class_path"].endswith("OnPolicyDataModule")
     assert after.config["data"]["init_args"]["reward_model"] == before.config["data"]["init_args"]["reward_model"]
     algorithm = before.config["model"]["init_args"]["algorithm"]["init_args"]
     assert after.config["model"]["init_args"]["algorithm"]["init_args"] == algorithm | {"trace": 0.95}
@@ -235,7 +235,7 @@ def test_a_sample_of_the_items_goes_on_top_of_any_policys_config(plan: Plan, nam
     main_job = ["--config", str(CONFIGS / f"{name}.yaml")]
     before, after = plan(*main_job), plan(*main_job, "--config", str(CONFIGS / "supports" / "sampled.yaml"))
     assert before.config["model"]["init_args"]["support"] is None
-    assert after.config["model"]["init_args"]["support"]["class_path"] == "ialp.rl.Sampled"
+    assert after.config["model"]["init_args"]["support"]["class_path"] == "ialp.rl.SampledSoftmax"
     assert before.fingerprint != after.fingerprint
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ialp.cli import main
+from ialp.cli.main import main
 from ialp.envs import World
+from ialp.envs.episodes import run_episodes
 from ialp.envs.references import figures, uniformly_random
-from ialp.experiment.world import data_module
-from ialp.report.runs_data import RunData
-from ialp.rl.rollout import run_episodes
+from ialp.runs.data import RunData
+from ialp.runs.open import data_module
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 

@@ -3,7 +3,7 @@
 from ialp.data.builtin import generate_sessions, generate_tracks
 from ialp.data.catalogue import Catalogue
 from ialp.data.interactions import Interactions
-from ialp.data.log_source import Log, LogSource
+from ialp.data.log import Log, LogSource
 
 ATTRIBUTES = ("title", "album", "artist")
 

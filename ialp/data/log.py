@@ -1,171 +1,78 @@
-"""LogDataModule: what the reward model learns from."""
+"""A log of sessions with its catalogue, and where it comes from."""
 
-from typing import Any
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
+from ialp.data.catalogue import Catalogue
 from ialp.data.interactions import Interactions
-from ialp.data.log_source import Log, LogSource
-from ialp.data.ranks import SharedBatches, share_of_rank
-from ialp.errors import UserError
-from ialp.rl.chance import stream
-
-UNIFORM_NEGATIVES = 99  # per true next item of the test sequences: hit rate at 10 of 100
+from ialp.data.text import text_neighbours
 
 
-class PopularityNegatives:
-    """Draws items in proportion to popularity^power + smoothing.
+@dataclass
+class Log:
+    """What every DataModule works on.
 
-    With the loss balanced, the net learns log P(item | history) - log Q(item), Q being what is drawn here: with a power
-    above 1 fame counts less than nothing.
-
-    Args:
-        popularity: (I,) counts in the training log.
-        power: Of the counts.
-        smoothing: For items that nobody met: they must turn up as negatives, too, or they would never be learnt at all.
-        seed: Of the draws.
+    Attributes:
+        name: Shown in the first line of a run.
+        catalogue: The items and their texts.
+        train: Sequences of the training world; all that is learnt comes from these.
+        test: Sequences of the test world: first items and validation.
+        scenario: Kind of platform, for the prompt ("music").
+        item_word: What is recommended, for the prompt ("track").
+        behavior: What users do with it, for the prompt ("listening").
+        is_builtin: The sessions are generated, not anybody's data.
+        user_features: (U, F) what is known of users beside their history; (0, 0) where that is nothing.
     """
 
-    def __init__(self, popularity: Tensor, power: float, smoothing: float, seed: int) -> None:
-        weight = popularity.double() ** power + smoothing
-        weight[0] = 0
-        self.cumulative = weight.cumsum(0) / weight.sum()
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def draw(self, *shape: int) -> Tensor:
-        """Item ids of the given shape; a binary search each, where multinomial would touch every item."""
-        uniform = torch.rand(shape, dtype=torch.float64, generator=self.generator)
-        return torch.searchsorted(self.cumulative, uniform, right=True).clamp(1, len(self.cumulative) - 1)
-
-
-class TrainingWindows(Dataset):
-    """Windows of training sequences with fresh negatives each time.
-
-    One element is a whole batch (`__getitems__`): items (B, T), candidates (B, T, 1 + n), the true next item first.
-    Where a negative happens to be the true item it is 0, padding, as is everything behind a sequence's end.
-    """
-
-    def __init__(self, sequences: Interactions, length: int, negatives: int, source: PopularityNegatives) -> None:
-        self.items, self.following = sequences.windows(length)
-        self.negatives = negatives
-        self.source = source
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The generator of the negatives."""
-        return {"generator": self.source.generator.get_state()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on drawing where `state_dict` was taken."""
-        self.source.generator.set_state(state["generator"].cpu())
-
-    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        items, following = self.items[indices], self.following[indices]
-        drawn = self.source.draw(*following.shape, self.negatives)
-        return items, with_negatives(following, drawn)
-
-
-class ValidationWindows(Dataset):
-    """Windows of test sequences with negatives that never change.
-
-    One element is a whole batch: items (B, T), candidates with negatives drawn as in training (B, T, 1 + n), for the
-    loss, and candidates with uniform negatives (B, T, 100), for AUC and hit rate; its index is the list of its rows.
-    """
-
-    def __init__(
-        self, sequences: Interactions, length: int, negatives: int, source: PopularityNegatives, num_items: int
-    ) -> None:
-        self.items, self.following = sequences.windows(length)
-        self.drawn = with_negatives(self.following, source.draw(*self.following.shape, negatives))
-        shape = (*self.following.shape, UNIFORM_NEGATIVES)
-        uniform = torch.randint(1, num_items + 1, shape, generator=source.generator)
-        self.uniform = with_negatives(self.following, uniform)
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, indices: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-        return self.items[indices], self.drawn[indices], self.uniform[indices]
-
-
-def with_negatives(following: Tensor, drawn: Tensor) -> Tensor:
-    """(B, T) true next items and (B, T, n) negatives → (B, T, 1 + n), 0 for what must not count."""
-    true = following.unsqueeze(-1)
-    return torch.cat([true, drawn * ((drawn != true) & (true > 0))], dim=-1)
-
-
-class LogDataModule(LightningDataModule):
-    """The log as windows of true next items and negatives: training sequences to learn, test sequences to validate.
-
-    Args:
-        log: Where the log comes from.
-        batch_size: Windows per batch, over all ranks.
-        negatives: Negatives per true next item, drawn by popularity, so that taste counts and not fame.
-        popularity_power: Items are drawn in proportion to their count to this power.
-        smoothing: Added to that, for items that the training part does not hold.
-        window: Longest history.
-        seed: Of the negatives.
-    """
-
-    def __init__(
-        self,
-        log: LogSource,
-        batch_size: int = 128,
-        negatives: int = 10,
-        popularity_power: float = 1.25,
-        smoothing: float = 1.0,
-        window: int = 20,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        for name, value in (("batch_size", batch_size), ("negatives", negatives), ("window", window)):
-            if value < 1:
-                raise UserError(f"data.{name} is {value}: it must be at least 1")
-        self.source = log
-        self.batch_size = batch_size
-        self.negatives = negatives
-        self.popularity_power = popularity_power
-        self.smoothing = smoothing
-        self.window = window
-        self.seed = seed
-        self.log: Log
+    name: str
+    catalogue: Catalogue
+    train: Interactions
+    test: Interactions
+    scenario: str
+    item_word: str
+    behavior: str
+    is_builtin: bool = False
+    user_features: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
     @property
-    def num_items(self) -> int:
-        """N of the loaded log."""
-        return self.log.catalogue.num_items
+    def names(self) -> list[str]:
+        """(I,) the catalogue's own id of every id of a history; the padding's is empty."""
+        return ["", *self.catalogue.ids]
 
-    def setup(self, stage: str | None = None) -> None:
-        """Load the log and cut it into windows, once."""
-        if hasattr(self, "log"):
-            return
-        self.log = self.source.load()
-        sizes = self.window, self.negatives
-        own = self.trainer.global_rank if self.trainer else 0
-        seed = stream(self.seed, f"negatives of rank {own}") if own else self.seed
-        self.training = TrainingWindows(self.log.train, *sizes, self._source(seed))
-        self.validation = ValidationWindows(self.log.test, *sizes, self._source(self.seed + 1), self.num_items)
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What a policy for this log is built with: num_items (N), num_users (U) and user_width (F)."""
+        num_users, user_width = self.user_features.shape
+        return {"num_items": self.catalogue.num_items, "num_users": num_users, "user_width": user_width}
 
-    def _source(self, seed: int) -> PopularityNegatives:
-        popularity = self.log.train.popularity(self.num_items)
-        return PopularityNegatives(popularity, self.popularity_power, self.smoothing, seed)
+    def neighbours(self, k: int) -> Tensor:
+        """(I, k) the k items most similar by text to every id of a history, best first; fewer in a tiny catalogue."""
+        return text_neighbours(self.catalogue, min(k, self.catalogue.num_items - 1))
 
-    def train_dataloader(self) -> DataLoader:
-        """Batches of (items (B, T), candidates (B, T, 1 + negatives)), shuffled."""
-        _, batch_size = share_of_rank(self.trainer, self.batch_size, "data.batch_size")
-        return DataLoader(self.training, batch_size, shuffle=True, collate_fn=unchanged)
+    @property
+    def attribute_names(self) -> list[str]:
+        """Columns of the catalogue, in the order in which items are rendered."""
+        return list(self.catalogue.attributes)
 
-    def val_dataloader(self) -> DataLoader:
-        """Batches of (items, candidates as in training, candidates with uniform negatives) of the test sequences."""
-        batches = SharedBatches(self.trainer, len(self.validation), self.batch_size)
-        return DataLoader(self.validation, batch_size=None, sampler=batches, collate_fn=unchanged)
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of catalogue and both parts of the log."""
+        parts = self.catalogue.fingerprint, self.train.fingerprint, self.test.fingerprint
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
-def unchanged(batch: Any) -> Any:
-    """The batch as its dataset made it."""
-    return batch
+class LogSource(ABC):
+    """Where a log comes from. A subclass named in YAML (`class_path`) is all that a new format needs."""
+
+    @abstractmethod
+    def load(self) -> Log:
+        """Read or generate the log.
+
+        Raises:
+            UserError: The data cannot be used; the text names file and line.
+        """

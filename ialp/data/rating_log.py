@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ialp.data.log_source import Log
+from ialp.data.log import Log
 
 
 @dataclass

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ialp.envs.exit_rules import ExitRule, MaxSteps, PatienceExit, Step
 from ialp.nets.response import ResponseNet
-from ialp.rl.chance import stream, uniforms
+from ialp.rng import stream, uniforms
 
 AHEAD = 64  # episodes per user whose first items are drawn at a time
 

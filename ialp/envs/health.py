@@ -7,11 +7,11 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from ialp.data.log_source import Log
+from ialp.data.log import Log
 from ialp.envs.batch_env import BatchEnv
+from ialp.envs.episodes import Episodes, run_episodes
 from ialp.envs.exit_rules import ExitRule, MaxSteps, PatienceExit, SimilarityExit, Step
 from ialp.envs.references import Figures, figures, reference_policies
-from ialp.rl.rollout import Episodes, run_episodes
 
 POPULARITY_LIMIT = 0.45
 """Share of greedy's return: above it fame is all there is to learn, and methods cannot be told apart."""
@@ -97,7 +97,7 @@ def _shares(rules: Sequence[ExitRule], ended: Tensor) -> dict[str, float]:
     return shares
 
 
-def cannot_be_told_apart(
+def degeneracy_warnings(
     references: Mapping[str, Figures], policies: Mapping[str, Figures] = MappingProxyType({})
 ) -> list[str]:
     """Why methods could not be told apart in a world: a sentence for each reason, none where they can.

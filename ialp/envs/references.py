@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ialp.data.log_source import Log
+from ialp.data.log import Log
 from ialp.envs.batch_env import BatchEnv
+from ialp.envs.episodes import Choose, Episodes, run_episodes
 from ialp.envs.exit_rules import ExitRule, SimilarityExit
+from ialp.masking import allowed_items
 from ialp.metrics import AverageReward, EpisodeLength, EpisodeReturn
 from ialp.nets.response import ResponseNet
-from ialp.rl.masks import allowed_items
-from ialp.rl.rollout import Choose, Episodes, run_episodes
 
 Figures = dict[str, float]
 

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from ialp.errors import UserError
 from ialp.experiment.processes import launched, rank
 from ialp.experiment.signals import TERMINATED, Terminated, sigterm_as_exit
@@ -79,7 +77,7 @@ def build(stage: Stage) -> None:
     command = [sys.executable, "-m", "ialp", "fit", *stage.arguments]
     process = subprocess.Popen(command, env=child_environment(stage))
     try:
-        with sigterm_as_exit(), showing_life(stage) as show:
+        with sigterm_as_exit(), heartbeat(stage) as show:
             while (code := process.poll()) is None:
                 show()
                 time.sleep(0.1)  # not wait(): where another thread takes the signal, it would go on waiting
@@ -144,7 +142,7 @@ def sign_of_life(stage: Stage) -> Path:
 
 
 @contextmanager
-def showing_life(stage: Stage) -> Iterator[Callable[[], None]]:
+def heartbeat(stage: Stage) -> Iterator[Callable[[], None]]:
     """While the first process of several builds a stage, what is yielded tells the others so, if called often."""
     path, latest = sign_of_life(stage), -SIGN_EVERY
 
@@ -159,51 +157,3 @@ def showing_life(stage: Stage) -> Iterator[Callable[[], None]]:
         yield show
     finally:
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def locked(folder: Path, wait: bool = True) -> Iterator[None]:
-    """One process at a time makes a run; the lock goes with the process, however it ends.
-
-    Raises:
-        UserError: Another one is making it, and not `wait`.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        if not wait:
-            raise UserError(busy(folder)) from None
-        print(f"waiting: another process is making {folder}", flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def busy(folder: Path) -> str:
-    """What a run is told that another process is making."""
-    return f"{folder}: another process is making this run; --busy wait waits for it, another --runs_dir makes another"
-
-
-def being_made(folder: Path) -> bool:
-    """Whether a process on this machine holds the lock of a run's folder. Leaves nothing behind."""
-    path = folder.parent / f".{folder.name}.lock"
-    if not path.is_file():
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:  # the lock is somebody else's, or the disk is read-only: nobody here can be making it
-        return False
-
-
-def set_aside(folder: Path) -> None:
-    """Rename what an interrupted run has left."""
-    if folder.exists():
-        number = next(n for n in range(1, 10_000) if not Path(f"{folder}.unfinished-{n}").exists())
-        folder.rename(f"{folder}.unfinished-{number}")

@@ -11,7 +11,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 
 from ialp.errors import UserError
-from ialp.experiment.runs import checkpoints
+from ialp.runs.folder import checkpoints
 
 MARK = b"ialp-sha256:"
 SEAL = len(MARK) + 64

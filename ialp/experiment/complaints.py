@@ -4,8 +4,9 @@ import re
 from argparse import ArgumentError
 from collections.abc import Sequence
 
+from ialp.classes import argument_names, near
 from ialp.errors import UserError
-from ialp.experiment.config_check import argument_names, find_class, near, near_class
+from ialp.experiment.config_check import find_class, near_class
 
 NOISE = re.compile(
     r"(- )?(Does not validate against any|Subtypes:|Errors:|Given value|Expected a <class 'NoneType'>|Parser key"

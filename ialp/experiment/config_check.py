@@ -12,12 +12,16 @@ from typing import Any
 import yaml
 from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
+from ialp import classes
+from ialp.classes import argument_names, near
 from ialp.errors import UserError
 
 PACKAGES = (
     "ialp.phases",
+    "ialp.datamodules",
     "ialp.data",
-    "ialp.schemes",
+    "ialp.data.readers",
+    "ialp.rl.schemes",
     "ialp.rl",
     "ialp.oracle",
     "ialp.nets",
@@ -69,12 +73,6 @@ def read_tree(file: Path) -> MappingNode:
     return tree
 
 
-def near(word: str, known: Sequence[str]) -> str:
-    """The words "; did you mean X?", or nothing where no known word is near."""
-    matches = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean {matches[0]}?" if matches else ""
-
-
 def near_class(name: str) -> str:
     """As `near`, over the classes of the project, by their own name or the whole path."""
     paths = class_paths()
@@ -101,32 +99,10 @@ def class_paths() -> list[str]:
 
 
 def find_class(class_path: str) -> type:
-    """The class at a dotted path, or the project's class of a short name.
-
-    Raises:
-        LookupError: There is no such class.
-        UserError: Its module cannot be imported.
-    """
-    module, _, name = class_path.rpartition(".")
-    if not module:
-        module, _, name = next((path for path in class_paths() if path.endswith(f".{name}")), "").rpartition(".")
-    try:
-        return getattr(import_module(module), name)
-    except ModuleNotFoundError as error:
-        if error.name and (module == error.name or module.startswith(error.name + ".")):
-            raise LookupError(class_path) from None
-        raise UserError(f"{module} cannot be imported: {error}") from error
-    except (AttributeError, ValueError):
-        raise LookupError(class_path) from None
-    except (ImportError, SyntaxError) as error:
-        raise UserError(f"{module} cannot be imported: {error}") from error
-
-
-def argument_names(cls: type) -> list[str] | None:
-    """What a class takes, or None where it takes anything."""
-    parameters = inspect.signature(cls).parameters
-    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    return None if takes_all else list(parameters)
+    """The class at a dotted path, or the project's class of a short name; errors as `ialp.classes.find_class`."""
+    if "." not in class_path:
+        class_path = next((path for path in class_paths() if path.endswith(f".{class_path}")), class_path)
+    return classes.find_class(class_path)
 
 
 def _check_node(file: Path, node: Node, path: str) -> None:

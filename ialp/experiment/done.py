@@ -6,11 +6,11 @@ from typing import Any
 
 from lightning import LightningModule, Trainer
 
-from ialp.experiment.files import write_atomically
-from ialp.experiment.provenance import code_version, versions
 from ialp.experiment.resume import ResumeCheckpoint
-from ialp.experiment.runs import DONE
 from ialp.experiment.stages import Stage
+from ialp.files import write_atomically
+from ialp.runs.folder import DONE
+from ialp.runs.provenance import code_version, versions
 
 
 def write_done(stage: Stage, trainer: Trainer, model: LightningModule, seconds: float) -> None:

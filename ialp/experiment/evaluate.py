@@ -11,12 +11,12 @@ from rich.console import Console
 from scipy.stats import bootstrap
 
 from ialp.data import Log
-from ialp.envs.finished import open_world
+from ialp.envs.episodes import Episodes, argmax_of, run_episodes, sampled_from
 from ialp.errors import UserError
-from ialp.experiment.files import write_atomically
-from ialp.report.runs_data import RunData
-from ialp.rl.rollout import Episodes, argmax_of, run_episodes, sampled_from
-from ialp.schemes import load_policy
+from ialp.files import write_atomically
+from ialp.rl.schemes import load_policy
+from ialp.runs.data import RunData
+from ialp.runs.open import open_world
 
 RESAMPLES = 5000
 

@@ -10,8 +10,8 @@ from statistics import fmean
 from ialp.errors import UserError
 from ialp.experiment.building import check_missing
 from ialp.experiment.grid_request import Cell
-from ialp.experiment.runs import read_done
 from ialp.experiment.stages import Stage
+from ialp.runs.folder import read_done
 
 Plan = Callable[[Sequence[str], int | None], Stage]
 """Arguments of `ialp fit` and a seed -> the run."""

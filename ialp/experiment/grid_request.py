@@ -11,9 +11,10 @@ from typing import Any
 
 import yaml
 
+from ialp.classes import near
 from ialp.errors import UserError
-from ialp.experiment.config_check import near, read_tree
-from ialp.experiment.runs import Parser
+from ialp.experiment.config_check import read_tree
+from ialp.parser import Parser
 
 KEYS = ("configs", "seeds", "overrides", "processes", "name")
 """What a grid file may hold."""

@@ -6,13 +6,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ialp.errors import UserError
-from ialp.experiment.files import write_atomically
 from ialp.experiment.grid_jobs import DONE, Board, Job, State
-
-SUMMARY = "summary.json"
-GRIDS = "grids"
-"""Folder below that of the runs which holds a folder for each grid."""
+from ialp.files import write_atomically
+from ialp.runs.folder import SUMMARY
 
 
 def write_summary(folder: Path, board: Board, about: Mapping[str, Any]) -> None:
@@ -23,20 +19,6 @@ def write_summary(folder: Path, board: Board, about: Mapping[str, Any]) -> None:
     now = datetime.now().astimezone().isoformat(timespec="seconds")
     content = {**about, "written": now, "runs": states, "cells": cells, "stages": shared}
     write_atomically(folder / SUMMARY, json.dumps(content, indent=2) + "\n")
-
-
-def read_cells(folder: Path) -> list[Path]:
-    """Run folders of a grid's cells that have one, as the grid named them.
-
-    Raises:
-        UserError: Its summary.json is not what `write_summary` writes.
-    """
-    try:
-        cells = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["cells"]
-        return [Path(cell["folder"]) for cell in cells if cell["folder"]]
-    except (ValueError, KeyError, TypeError) as error:
-        path = folder / SUMMARY
-        raise UserError(f"{path}: not the summary of a grid; name the folder of the runs instead") from error
 
 
 def _rows(job: Job) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from ialp.experiment.files import write_atomically
+from ialp.files import write_atomically
 
 
 class MetricsWriter(ExperimentWriter):

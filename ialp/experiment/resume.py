@@ -14,10 +14,10 @@ from torch.utils.data import IterableDataset
 
 from ialp.errors import UserError
 from ialp.experiment.building import CHILD
-from ialp.experiment.chance import chance, restore_chance
 from ialp.experiment.metrics_file import MetricsFile
-from ialp.experiment.runs import LAST, checkpoints
 from ialp.experiment.signals import StopRequest
+from ialp.rng import restore_rng_state, rng_state
+from ialp.runs.folder import LAST, checkpoints
 
 
 class ResumeCheckpoint(Checkpoint):
@@ -110,7 +110,7 @@ class ResumeCheckpoint(Checkpoint):
             return
         dataset = _dataset(trainer)
         own = {
-            "chance": chance(),
+            "chance": rng_state(),
             "epoch_chance": self._epoch_chance,
             "data": dataset.state_dict() if hasattr(dataset, "state_dict") else None,
         }
@@ -131,7 +131,7 @@ class ResumeCheckpoint(Checkpoint):
             self._go_on(trainer, batches)
             return
         if batches == 0:
-            self._epoch_chance = chance()
+            self._epoch_chance = rng_state()
         stop = self._any_rank(trainer, self.stop.number is not None or (CHILD in os.environ and self.stop.orphaned()))
         due = trainer.global_step - self._saved_step >= self.every_n_steps
         late = self._any_rank(trainer, time.monotonic() - self._saved_at >= 60 * self.every_minutes)
@@ -147,11 +147,11 @@ class ResumeCheckpoint(Checkpoint):
         own, dataset = self._state["ranks"][trainer.global_rank], _dataset(trainer)
         self._epoch_chance = own["epoch_chance"]
         if not (isinstance(dataset, IterableDataset) and hasattr(dataset, "load_state_dict")):
-            restore_chance(own["epoch_chance"])
+            restore_rng_state(own["epoch_chance"])
             for _ in range(batches):
                 next(trainer.fit_loop._data_fetcher.iterator)  # type: ignore[union-attr, arg-type]
         self._load_data(trainer)
-        restore_chance(own["chance"])
+        restore_rng_state(own["chance"])
 
     def _load_data(self, trainer: Trainer) -> None:
         assert self._state is not None

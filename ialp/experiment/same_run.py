@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from ialp.data.ranks import check_share
+from ialp.distributed import check_share
 from ialp.errors import UserError
 from ialp.experiment.processes import launched
 from ialp.experiment.stages import Stage

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ialp.errors import UserError
 from ialp.experiment.config_check import check_configs
-from ialp.experiment.fingerprint import fingerprint
 from ialp.experiment.processes import launched, rank
-from ialp.experiment.runs import read_done
+from ialp.runs.fingerprint import fingerprint
+from ialp.runs.folder import read_done
+from ialp.runs.open import load_log
 
 if TYPE_CHECKING:
     from ialp.data import Log
@@ -126,26 +127,6 @@ def run_name(files: Sequence[Path], config: Mapping[str, Any]) -> str:
     if files[0].name == "config.yaml" and RUN_FOLDER.fullmatch(files[0].absolute().parent.name):
         return files[0].absolute().parent.parent.name
     return files[0].stem
-
-
-def load_log(config: Mapping[str, Any]) -> "Log | None":
-    """The log that a stage's data module works on; the same log is read once per process."""
-    described = ((config.get("data") or {}).get("init_args") or {}).get("log")
-    if not described:
-        return None
-    key = json.dumps(described, sort_keys=True, default=str)
-    if key not in _logs:
-        from jsonargparse import ArgumentParser
-
-        from ialp.data import LogSource
-
-        parser = ArgumentParser(exit_on_error=False)
-        parser.add_subclass_arguments(LogSource, "log")
-        _logs[key] = parser.instantiate_classes(parser.parse_object({"log": described})).log.load()
-    return _logs[key]
-
-
-_logs: "dict[str, Log]" = {}
 
 
 def _plan_input(

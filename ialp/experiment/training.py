@@ -19,20 +19,21 @@ from omegaconf.errors import OmegaConfBaseException
 from ialp.data import LogSource
 from ialp.errors import UserError, user_error_beneath
 from ialp.experiment import wandb_runs
-from ialp.experiment.building import CHILD, announce, being_made, build_missing, busy, locked, rank, set_aside
+from ialp.experiment.building import CHILD, announce, build_missing, rank
 from ialp.experiment.checkpoint_file import newest, remove_partial
 from ialp.experiment.complaints import complaint
 from ialp.experiment.config_check import class_paths, find_class
 from ialp.experiment.done import write_done
-from ialp.experiment.files import write_atomically
 from ialp.experiment.messages import data_line, held_back, quiet
 from ialp.experiment.processes import launched
-from ialp.experiment.runs import CRASH
 from ialp.experiment.same_run import check_processes, check_shares
 from ialp.experiment.signals import Terminated, sigterm_as_exit
 from ialp.experiment.stages import Stage, plan
 from ialp.experiment.trainer_parts import trainer_parts
+from ialp.files import write_atomically
 from ialp.oracle.backends.base import JudgeBackend
+from ialp.runs.folder import CRASH
+from ialp.runs.lock import being_made, busy, locked, set_aside
 
 
 def run_trainer_verb(verb: str, arguments: list[str]) -> int:

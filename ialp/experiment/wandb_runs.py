@@ -6,10 +6,10 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 
-from ialp.experiment.files import write_atomically
 from ialp.experiment.stages import Stage
-from ialp.report.runs_data import FIGURES, RunData
+from ialp.files import write_atomically
 from ialp.report.summary import final_rows
+from ialp.runs.data import FIGURES, RunData
 
 STEPS = "train/environment_steps"
 COLUMNS: list[Any] = ["policy", "at", "environment_steps", *FIGURES]

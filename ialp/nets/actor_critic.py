@@ -90,7 +90,7 @@ class ActorCritic(nn.Module):
         """From now on the policy is the softmax of Q / temperature, and saved as such."""
         self.config["q_temperature"] = temperature
 
-    def sharpen(self, temperature: float) -> None:
+    def divide_logits(self, temperature: float) -> None:
         """Divides the logits by a temperature, for good: below 1 the same ranking of items, with more certainty."""
         if self.q_temperature is not None:
             self.config["q_temperature"] = self.q_temperature * temperature

@@ -70,7 +70,7 @@ class SASRec(nn.Module):
         if user_width:
             self.user_embedding = nn.Linear(user_width, dim)
 
-    def know_users(self, features: Tensor) -> None:
+    def set_user_features(self, features: Tensor) -> None:
         """Takes the (U, F) features of the users it will meet, in place of those it knew.
 
         Raises:

@@ -74,3 +74,16 @@ def latest(history: Tensor, length: Tensor, count: int) -> tuple[Tensor, Tensor]
     position = (length - kept)[:, None] + torch.arange(count, device=history.device)
     valid = position < length[:, None]
     return history.gather(1, position.clamp(max=history.shape[1] - 1)) * valid, kept
+
+
+@dataclass
+class PromptBatch:
+    """Questions whose answer is known.
+
+    Attributes:
+        questions: B questions with K candidates.
+        answer: (B,) index of the true next item among the candidates, K where it is not among them.
+    """
+
+    questions: Questions
+    answer: Tensor

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from ialp.errors import UserError
-from ialp.experiment.files import write_atomically
+from ialp.files import write_atomically
 from ialp.oracle.cache import JudgeId, JudgementCache, Row
 
 SCHEMA = {

@@ -12,11 +12,11 @@ from torch.nn.functional import logsigmoid, mse_loss
 from torchmetrics import MeanAbsoluteError, MeanMetric, MeanSquaredError, MetricCollection
 from torchmetrics.classification import BinaryAUROC, MulticlassAccuracy
 
-from ialp.data.log import UNIFORM_NEGATIVES
-from ialp.data.log_source import Log
-from ialp.data.ranks import weight_of_rank
+from ialp.data.log import Log
 from ialp.data.rating_log import RatingLog
-from ialp.data.ratings import naive_predictions
+from ialp.datamodules.ratings import naive_predictions
+from ialp.datamodules.sessions import UNIFORM_NEGATIVES
+from ialp.distributed import weight_of_rank
 from ialp.envs import ExitRule, PatienceExit, SimilarityExit, World
 from ialp.envs.calibration import Calibration, calibrate, calibrate_exit
 from ialp.errors import UserError
@@ -161,7 +161,7 @@ class Ratings(Objective):
         """A net of the log's users, items and features, that starts at the mean rating."""
         if not isinstance(log, RatingLog):
             raise UserError(
-                f"{log.name}: this log has no ratings; objective Ratings takes one such as ialp.data.CoatLog"
+                f"{log.name}: this log has no ratings; objective Ratings takes one such as ialp.data.readers.CoatLog"
             )
         users, items = log.user_features, log.item_features
         widths = {"num_users": len(users), "user_width": users.shape[1], "item_width": items.shape[1]}

@@ -11,16 +11,16 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from ialp.data.ranks import mean_over_ranks, sum_over_ranks, weight_of_rank, world_size
+from ialp.distributed import mean_over_ranks, sum_over_ranks, weight_of_rank, world_size
+from ialp.envs.episodes import argmax_of, run_episodes, sampled_from
 from ialp.errors import UserError
-from ialp.experiment.files import write_atomically
+from ialp.files import write_atomically
 from ialp.metrics import AverageReward, EpisodeLength, EpisodeReturn
 from ialp.nets import ActorCritic
 from ialp.rl.algorithms import A2C, Algorithm
 from ialp.rl.exploration import Categorical, Exploration
-from ialp.rl.rollout import argmax_of, run_episodes, sampled_from
-from ialp.rl.support import Everything, Support
-from ialp.schemes import Frozen, Scheme, save_scheme
+from ialp.rl.schemes import Frozen, Scheme, save_scheme
+from ialp.rl.support import FullSoftmax, Support
 from ialp.types import Transition
 
 REPORTED = (0, 1, 2)  # epochs whose figures are compared, beside the last one's
@@ -45,8 +45,8 @@ class OnlineAdapt(LightningModule):
         lr_actor: learning rate of the actor head; null for `lr`.
         evaluate_sampled: when to measure the policy also as it samples, beside its argmax: at every epoch (`always`),
             at e = 0, 1, 2 and the end (`reported`), or `never`.
-        support: which items acting and learning run over; null: all of them. `Sampled` is for catalogues of more than
-            about 100,000.
+        support: which items acting and learning run over; null: all of them. `SampledSoftmax` is for catalogues of more
+            than about 100,000.
         max_environment_steps: ends the training once so many are taken, where an epoch has no fixed number of them;
             null: `trainer.max_epochs` alone ends it.
     """
@@ -77,7 +77,7 @@ class OnlineAdapt(LightningModule):
         self.pretrained, self.pretrained_temperature = pretrained, pretrained_temperature
         self.net: dict[str, Any] = {"dim": dim, "layers": layers, "heads": heads, "dropout": dropout}
         self.repeats, self.lr, self.lr_actor, self.evaluate_sampled = repeats, lr, lr_actor, evaluate_sampled
-        self.max_environment_steps, self.support = max_environment_steps, support or Everything()
+        self.max_environment_steps, self.support = max_environment_steps, support or FullSoftmax()
         self.environment_steps = 0
         self.seconds = self.clock = 0.0  # of training so far, and when it was last looked at
         self.rows: list[dict[str, Any]] = []  # one per policy and evaluated epoch
@@ -100,7 +100,7 @@ class OnlineAdapt(LightningModule):
         data = self._data
         fresh = {**data.log.sizes, "max_length": data.env.items.shape[1], **self.net}
         learner = ActorCritic(**(theta.config if theta else fresh))
-        learner.encoder.know_users(data.log.user_features)
+        learner.encoder.set_user_features(data.log.user_features)
         self.scheme.repeats, self.scheme.support = self.repeats, self.support
         self.scheme.build(theta, learner)
         if stage == "fit":
@@ -130,7 +130,7 @@ class OnlineAdapt(LightningModule):
             raise UserError(
                 f"{self.pretrained}: reads {reads} items, an episode has {needed}: pre-train a longer horizon"
             )
-        theta.sharpen(self.pretrained_temperature)
+        theta.divide_logits(self.pretrained_temperature)
         return theta
 
     def on_train_start(self) -> None:

@@ -12,16 +12,16 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from ialp.data.prompts import PromptBatch, PromptDataModule
+from ialp.datamodules.prompts import PromptDataModule
 from ialp.errors import UserError
-from ialp.experiment.checkpoint_file import SealedCheckpointIO
 from ialp.oracle.backends.base import ORACLE_FOLDER, JudgeBackend, LoRA, Tuner
 from ialp.oracle.backends.lexical import LexicalOracle
 from ialp.oracle.cache import JudgementCache
 from ialp.oracle.calibration import NoneCalibration, fit_none
-from ialp.oracle.examination import examine
+from ialp.oracle.evaluation import examine
 from ialp.oracle.judges import load_judge
 from ialp.oracle.oracle import Oracle
+from ialp.oracle.questions import PromptBatch
 from ialp.oracle.report import print_report
 
 REPORT_FILE = "report.json"
@@ -132,7 +132,7 @@ class OracleTuning(LightningModule):
     def _restore_best(self) -> None:
         """Where a checkpoint callback kept the best epoch, that one is saved."""
         if path := getattr(self.trainer.checkpoint_callback, "best_model_path", ""):
-            trained = SealedCheckpointIO().load_checkpoint(path, map_location=self.device)["state_dict"]
+            trained = self.trainer.strategy.checkpoint_io.load_checkpoint(path, map_location=self.device)["state_dict"]
             self.load_state_dict(trained, strict=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

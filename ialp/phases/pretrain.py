@@ -7,14 +7,14 @@ import torch
 from lightning import LightningModule
 from torch import Tensor
 
-from ialp.data.ranks import mean_over_ranks, sum_over_ranks, weight_of_rank, world_size
 from ialp.data.text import text_embeddings
+from ialp.distributed import mean_over_ranks, sum_over_ranks, weight_of_rank, world_size
 from ialp.errors import UserError
 from ialp.nets import ActorCritic
 from ialp.rl.algorithms import A2C, Algorithm
 from ialp.rl.exploration import Categorical
-from ialp.rl.support import Everything, Support
-from ialp.schemes import Scratch
+from ialp.rl.schemes import Scratch
+from ialp.rl.support import FullSoftmax, Support
 from ialp.types import Judgement, Transition
 
 
@@ -69,7 +69,7 @@ class IALPPretrain(LightningModule):
         self.algorithm = algorithm or A2C()
         self.net: dict[str, Any] = {"dim": dim, "layers": layers, "heads": heads, "dropout": dropout}
         self.item_init, self.actor_temperature = item_init, actor_temperature
-        self.listwise_weight, self.support = listwise_weight, support or Everything()
+        self.listwise_weight, self.support = listwise_weight, support or FullSoftmax()
         self.optimizer: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "eps": eps}
         self.latest: dict[str, Tensor | float] = {}
         self.counts: dict[str, int] = {}
@@ -82,7 +82,7 @@ class IALPPretrain(LightningModule):
         self.check_composition()
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         policy = ActorCritic(**data.log.sizes, max_length=data.horizon + 2, **self.net)
-        policy.encoder.know_users(data.log.user_features)
+        policy.encoder.set_user_features(data.log.user_features)
         if self.item_init == "tfidf":
             embeddings = text_embeddings(data.log.catalogue, self.net["dim"], seed=torch.initial_seed())
             policy.start_from_text(embeddings, self.actor_temperature)

@@ -12,9 +12,8 @@ from lightning import LightningModule
 from torch import Tensor
 
 from ialp.envs import ExitRule, World
-from ialp.envs.health import cannot_be_told_apart
+from ialp.envs.health import degeneracy_warnings
 from ialp.envs.references import references
-from ialp.experiment.checkpoint_file import SealedCheckpointIO
 from ialp.nets.response import ResponseNet, SequentialResponse
 from ialp.phases.objectives import Clicks, Objective
 
@@ -99,7 +98,7 @@ class RewardModel(LightningModule):
         calibrated = self.objective.calibrate(self.world, log, first_items)
         rounds = math.ceil(self.test_users / len(first_items))  # few users play several episodes each
         measured = references(self.world.env(first_items, rounds * len(first_items), evaluation=True), log)
-        for said in cannot_be_told_apart(measured):
+        for said in degeneracy_warnings(measured):
             logger.warning(said)
         folder = Path(self.trainer.default_root_dir)
         self.world.save(folder / "world", log.catalogue.fingerprint)
@@ -110,7 +109,9 @@ class RewardModel(LightningModule):
         """The fit ends with the last epoch's weights; the world takes the best epoch's, where one was kept."""
         callback = self.trainer.checkpoint_callback
         if path := getattr(callback, "best_model_path", ""):
-            self.load_state_dict(SealedCheckpointIO().load_checkpoint(path, map_location=self.device)["state_dict"])
+            self.load_state_dict(
+                self.trainer.strategy.checkpoint_io.load_checkpoint(path, map_location=self.device)["state_dict"]
+            )
 
     def _scores(self) -> dict[str, float]:
         """The measures of the restored weights."""

@@ -7,11 +7,10 @@ from pathlib import Path
 import polars as pl
 
 from ialp.errors import UserError
-from ialp.experiment.building import being_made
-from ialp.experiment.grid_summary import GRIDS, SUMMARY, read_cells
-from ialp.experiment.runs import DONE, read_crash, read_done
 from ialp.report.methods import Method, frozen_method, method_of
-from ialp.report.runs_data import FIGURES, RunData
+from ialp.runs.data import FIGURES, RunData
+from ialp.runs.folder import DONE, GRIDS, SUMMARY, read_cells, read_crash, read_done
+from ialp.runs.lock import being_made
 
 OF_A_RUN = ("config.yaml", DONE, "evaluation.csv", "metrics.csv")
 DEPTH = 2

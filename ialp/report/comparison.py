@@ -8,7 +8,7 @@ import polars as pl
 
 from ialp.report.collect import Collection, Measured
 from ialp.report.methods import ORDER, Method, differences
-from ialp.report.runs_data import RunData
+from ialp.runs.data import RunData
 
 END = "end"
 Moment = int | str
@@ -18,7 +18,7 @@ PAPER_NAMES = {"lfm": "LFM", "industry": "Industry", "coat": "Coat"}
 SHOWN_DIFFERENCES = 3
 CLOSE = 0.15
 """Environment steps that differ by this share at most are one moment: an epoch of whole episodes varies."""
-EPISODES = "ialp.data.EpisodeDataModule"
+EPISODES = "ialp.datamodules.OnPolicyDataModule"
 """What a variant is called by before all else that differs, since it changes how a method learns."""
 DEFAULT_EXPLORATION = {"DQN": "ε-greedy"}
 """Of a method as its row in the paper's tables; any other explores by categorical draws."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from ialp.report.runs_data import RunData
 from ialp.report.summary import policy_name
+from ialp.runs.data import RunData
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

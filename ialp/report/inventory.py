@@ -9,8 +9,8 @@ from ialp.report.collect import ONLINE, STAGE, Collection
 from ialp.report.comparison import END, PAPER_NAMES, Row, World
 from ialp.report.methods import BASELINES, EXPLORATIONS, FROZEN, LLM_ONLINE, OURS
 from ialp.report.result_tables import TABLES, paper_figures
-from ialp.report.runs_data import RunData
 from ialp.report.tables import BEST, Cell, Section, Table, text_cells
+from ialp.runs.data import RunData
 
 SEEDS = {"table3": 10, "table4": 5, "table4b": 5, "table5": 5, "figures": 3}
 """Seeds that each table, and the figures, want."""
@@ -113,7 +113,7 @@ def lineage(collection: Collection) -> list[RunData]:
 def _data_statistics(reward: RunData | None, data_root: str | None) -> dict[str, Any]:
     """Sizes of the log that a world's reward model learnt from."""
     from ialp.data.rating_log import RatingLog
-    from ialp.experiment.world import data_module
+    from ialp.runs.open import data_module
 
     if reward is None:
         raise UserError("its reward run is not there")

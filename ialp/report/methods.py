@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ialp.experiment.fingerprint import TRAINER_KEYS, learning_callbacks, without_places
-from ialp.report.runs_data import RunData
+from ialp.classes import find_class
+from ialp.runs.data import RunData
+from ialp.runs.fingerprint import TRAINER_KEYS, learning_callbacks, without_places
 
 FROZEN = "frozen iALP"
 FINE_TUNE = "A-iALP FineTune"
@@ -135,8 +136,6 @@ def _with_defaults(value: Mapping[str, Any]) -> Mapping[str, Any]:
 @cache
 def _defaults(class_path: str) -> dict[str, Any]:
     """Plain defaults of the arguments of a class of this project."""
-    from ialp.experiment.config_check import find_class
-
     if not class_path.startswith("ialp."):
         return {}
     try:

@@ -9,10 +9,10 @@ import yaml
 
 from ialp.report.comparison import END, Moment, Row, World
 from ialp.report.methods import BASELINES, FINE_TUNE, FROZEN, LLM_ONLINE, OURS, POLICY_SET
-from ialp.report.runs_data import FIGURES
 from ialp.report.statistics import Estimate, mean, paired_difference, probability_of_improvement, ratio_of_means
 from ialp.report.summary import NOTED
 from ialp.report.tables import Cell, Section, Table, cell, estimate_record, number, ranks
+from ialp.runs.data import FIGURES
 
 HEADINGS = {"return": "R", "length": "Len", "average_reward": "R_avg"}
 TABLES: dict[str, tuple[Moment, str, tuple[str, ...]]] = {

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ialp.report.runs_data import FIGURES, RunData
+from ialp.runs.data import FIGURES, RunData
 
 EPOCHS = (0, 1, 2)
 EPOCH_STEPS = 1000

@@ -6,7 +6,7 @@ from ialp.rl.exploration import Categorical, EpsilonGreedy, Exploration, Greedy
 from ialp.rl.gate import GatedAlpha
 from ialp.rl.replay import ReplayBuffer
 from ialp.rl.schedules import AlphaSchedule, ConstantAlpha, ExponentialAlpha, LinearAlpha
-from ialp.rl.support import Everything, Sampled, Support
+from ialp.rl.support import FullSoftmax, SampledSoftmax, Support
 
 __all__ = [
     "A2C",
@@ -17,16 +17,16 @@ __all__ = [
     "Categorical",
     "ConstantAlpha",
     "EpsilonGreedy",
-    "Everything",
     "Exploration",
     "ExponentialAlpha",
     "FromPolicy",
+    "FullSoftmax",
     "GatedAlpha",
     "Greedy",
     "LinearAlpha",
     "Reinforce",
     "ReplayBuffer",
-    "Sampled",
+    "SampledSoftmax",
     "Support",
     "TopK",
     "WithNeighbours",

@@ -14,7 +14,7 @@ BLOCK = 1 << 22  # scores in memory at once, over all users
 
 
 class BlockwisePolicy:
-    """π̂ = Σ_k w_k·π_k of B users, never whole in memory; what `Sampled` lets exploration act by.
+    """π̂ = Σ_k w_k·π_k of B users, never whole in memory; what `SampledSoftmax` lets exploration act by.
 
     Args:
         parts: weight w_k, policy and its states (B, D) of each; weights above 0, summing to one.

@@ -52,7 +52,7 @@ class Exploration(Callback, ABC):
         """
 
     def act(self, policy: "BlockwisePolicy", uniforms: Tensor) -> Tensor:
-        """(B,) what `select` would, in a catalogue too large for (B, I) (see `Sampled`). A strategy may do without.
+        """(B,) what `select` would, in a catalogue too large for (B, I) (see `SampledSoftmax`). Optional.
 
         Args:
             policy: that acts.

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ialp.masking import masked_log_softmax
 from ialp.nets import ActorCritic
-from ialp.rl.masks import masked_log_softmax
 
 if TYPE_CHECKING:
-    from ialp.schemes.base import Scheme
+    from ialp.rl.schemes.base import Scheme
 
 
 class StepwisePolicy:

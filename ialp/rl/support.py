@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from ialp.errors import UserError
+from ialp.masking import shown_items
 from ialp.rl.blockwise import BlockwisePolicy
-from ialp.rl.chance import joined, stream, uniforms
 from ialp.rl.columns import ALL, Columns, SomeColumns
-from ialp.rl.masks import shown_items
+from ialp.rng import joined, stream, uniforms
 from ialp.types import Transition
 
 if TYPE_CHECKING:
     from ialp.rl.exploration import Exploration
+    from ialp.rl.schemes.base import Scheme
     from ialp.rl.stepwise import StepwisePolicy
-    from ialp.schemes.base import Scheme
 
 CHANCES = 4  # uniforms per action
 
@@ -76,7 +76,7 @@ class Support(ABC):
         """(B,) items drawn from π̂ by the uniforms (B, 2)."""
 
 
-class Everything(Support):
+class FullSoftmax(Support):
     """All items, exactly, as tensors (B, I)."""
 
     def columns(self, batch: Transition, num_items: int) -> Columns:
@@ -115,13 +115,13 @@ class Everything(Support):
         return sample_index(scheme.probabilities(items, length), chance[:, 0])
 
 
-class Sampled(Support):
+class SampledSoftmax(Support):
     """Learns from a sample of the items, drawn anew for every update, and acts exactly, a block of items at a time.
 
     For catalogues of more than about 100,000 items, where tensors of (B, I) cost too much. The catalogue is cut into as
     many stretches of ids as items are drawn; one item of each stands for all of its stretch. What the minibatch shows,
     histories and actions, is always in the sample and stands for itself: that is also where the policy's favourites
-    are, since it has just chosen them. Acting leaves nothing out: π̂ and its argmax are those of `Everything`.
+    are, since it has just chosen them. Acting leaves nothing out: π̂ and its argmax are those of `FullSoftmax`.
 
     Args:
         items: how many are drawn for each update; as many as the catalogue has give the exact loss.

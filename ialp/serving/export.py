@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ialp import __version__
 from ialp.errors import UserError
-from ialp.experiment.files import write_atomically
-from ialp.experiment.runs import Parser
+from ialp.files import write_atomically
+from ialp.parser import Parser
 from ialp.serving.opening import CKPT_HELP, Finished, open_finished
 from ialp.serving.policy import ServedPolicy
 

@@ -7,13 +7,12 @@ from typing import Any
 import torch
 
 from ialp.data import Log
-from ialp.envs.finished import data_at
 from ialp.errors import UserError
-from ialp.experiment.runs import DONE, read_done
-from ialp.experiment.stages import load_log
-from ialp.report.runs_data import RunData
-from ialp.schemes import load_policy
-from ialp.schemes.saved import SavedPolicy
+from ialp.rl.schemes import load_policy
+from ialp.rl.schemes.saved import SavedPolicy
+from ialp.runs.data import RunData
+from ialp.runs.folder import DONE, read_done
+from ialp.runs.open import data_at, load_log
 
 CKPT_HELP = "folder of a finished pretrain or online run; its last checkpoint, …/checkpoints/last.ckpt, means the same"
 

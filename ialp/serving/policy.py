@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from ialp.masking import allowed_items, masked_log_softmax
 from ialp.nets import ActorCritic, SASRec
 from ialp.nets.actor_critic import ItemHead
 from ialp.nets.sasrec import at_length
-from ialp.rl.masks import allowed_items, masked_log_softmax
-from ialp.schemes.saved import SavedPolicy
+from ialp.rl.schemes.saved import SavedPolicy
 
 
 def encode(encoder: SASRec, items: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ import torch
 
 from ialp.data import Log
 from ialp.errors import UserError
-from ialp.experiment.runs import Parser
 from ialp.oracle.neutralise import visible
+from ialp.parser import Parser
 from ialp.serving.opening import CKPT_HELP, Finished, open_finished
 
 MOST_COMPARED = 100_000  # ids that a mistyped one is compared with

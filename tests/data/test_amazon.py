@@ -3,10 +3,10 @@ import json
 
 import pytest
 
-from ialp.data import AmazonLog, Intake
-from ialp.data.amazon import clean_text
+from ialp.data.readers import AmazonLog, Intake
+from ialp.data.readers.amazon import clean_text
 from ialp.errors import UserError
-from tests.broken_data import PRODUCTS, REVIEWS, write_good, write_lines
+from tests.helpers.broken_data import PRODUCTS, REVIEWS, write_good, write_lines
 
 
 def test_reviews_in_the_order_of_time_with_their_texts(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ialp.data import AtomicLog
+from ialp.data.readers import AtomicLog
 from ialp.errors import UserError
 
 ITEMS = "item_id:token\ttitle:token_seq\tmaker:token_seq\nA\tRed Lamp\tAcme\nB\tBlue Lamp\t\nC\t\tAcme\n"

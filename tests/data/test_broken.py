@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ialp.cli import main
-from ialp.data import CoatLog, lines
+from ialp.cli.main import main
+from ialp.data.readers import CoatLog, lines
 from ialp.errors import UserError
-from tests.broken_data import BROKEN, DROP, UNREADABLE, Broken, command, load_prepared, write_good
+from tests.helpers.broken_data import BROKEN, DROP, UNREADABLE, Broken, command, load_prepared, write_good
 
 KINDS = ["table", "amazon", "lastfm", "atomic"]
 

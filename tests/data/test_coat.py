@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from ialp.data import CoatLog, Interactions, Ratings, RatingsDataModule
-from ialp.data.ratings import naive_predictions
+from ialp.data import Interactions, Ratings
+from ialp.data.readers import CoatLog
+from ialp.datamodules import RatingsDataModule
+from ialp.datamodules.ratings import naive_predictions
 from ialp.errors import UserError
-from tests.coat_files import write_coat
+from tests.helpers.coat_files import write_coat
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 import pytest
 
-from ialp.data import Intake, LastfmLog
+from ialp.data.readers import Intake, LastfmLog
 from ialp.errors import UserError
 
 PLAYS = [("Ann", "First", "One", 0), ("Ann", "First", "Two", 240), ("Bob", "", "Three", 480)]  # oldest first

@@ -5,12 +5,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ialp.cli import main
-from ialp.data import AtomicLog, FileLog, Intake, PreparedLog, RawLog, TableLog
-from ialp.data.prepared import write_prepared
-from ialp.data.reading_progress import Bar, Lines
+from ialp.cli.main import main
+from ialp.data.readers import AtomicLog, FileLog, Intake, PreparedLog, RawLog, TableLog
+from ialp.data.readers.prepared import write_prepared
+from ialp.data.readers.reading_progress import Bar, Lines
 from ialp.errors import UserError
-from tests.broken_data import INTERACTIONS, write_good
+from tests.helpers.broken_data import INTERACTIONS, write_good
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_folder_is_replaced_only_on_demand(source, tmp_path):
         (["data", "prepare"], "the following arguments are required: what to prepare"),
         (["data", "mend"], 'ialp data has no "mend"'),
         (["data", "prepare", "lastfn"], 'no reader "lastfn"; did you mean lastfm?'),
-        (["data", "prepare", "ialp.data.BuiltinLog"], "is no subclass of ialp.data.FileLog"),
+        (["data", "prepare", "ialp.data.BuiltinLog"], "is no subclass of ialp.data.readers.FileLog"),
         (["data", "prepare", "table", "--rot", "x"], "no option --rot; did you mean --root?"),
         (["data", "prepare", "table", "--root", "x"], "out"),
         (["data", "prepare", "table", "--root", "x", "--out", "y", "--bad_rows", "keep"], "bad_rows is keep"),
@@ -97,7 +97,7 @@ def test_mistaken_commands_get_one_line(arguments, said, capsys):
 
 def test_a_reader_of_ones_own(source, tmp_path):
     out = str(tmp_path / "out")
-    assert main(["data", "prepare", "ialp.data.TableLog", "--root", source.root, "--out", out]) == 0
+    assert main(["data", "prepare", "ialp.data.readers.TableLog", "--root", source.root, "--out", out]) == 0
 
 
 def test_help_shows_readers_and_their_options(capsys):

@@ -3,10 +3,10 @@ import gzip
 import polars as pl
 import pytest
 
-from ialp.data import Intake, TableLog, lines
-from ialp.data.cells import Numbering, seconds
+from ialp.data.readers import Intake, TableLog, lines
+from ialp.data.readers.cells import Numbering, seconds
 from ialp.errors import UserError
-from tests.broken_data import INTERACTIONS, ITEMS, write_good
+from tests.helpers.broken_data import INTERACTIONS, ITEMS, write_good
 
 
 def test_a_log_in_two_files(tmp_path):

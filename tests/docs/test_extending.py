@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ialp.cli import main
+from ialp.cli.main import main
 from ialp.data.builtin import generate_sessions, generate_tracks
 from ialp.experiment import building
 
@@ -28,9 +28,9 @@ ONLINE = """\
 upstream: {reward_model: lfm_reward.yaml, pretrained: lfm_pretrain.yaml}
 model:
   class_path: ialp.phases.OnlineAdapt
-  init_args: {scheme: {class_path: ialp.schemes.SCHEME}, pretrained: "${upstream.pretrained}"}
+  init_args: {scheme: {class_path: ialp.rl.schemes.SCHEME}, pretrained: "${upstream.pretrained}"}
 data:
-  class_path: ialp.data.EnvDataModule
+  class_path: ialp.datamodules.ReplayDataModule
   init_args:
     {log: "${log}", reward_model: "${upstream.reward_model}", users: 6, steps_per_epoch: 4, batch_size: 8,
      test_users: 8}
@@ -39,14 +39,14 @@ CONFIGS = {
     "lfm_reward": """\
 fixed_seed: true
 model: {class_path: ialp.phases.RewardModel, init_args: {test_users: 8}}
-data: {class_path: ialp.data.LogDataModule, init_args: {log: "${log}"}}
+data: {class_path: ialp.datamodules.SessionDataModule, init_args: {log: "${log}"}}
 """,
     "lfm_oracle": """\
 fixed_seed: true
 judge: {class_path: ialp.oracle.LexicalOracle}
 model: {class_path: ialp.phases.OracleTuning, init_args: {judge: "${judge}"}}
 data:
-  class_path: ialp.data.PromptDataModule
+  class_path: ialp.datamodules.PromptDataModule
   init_args: {log: "${log}", interactions: 20, validation: 5, calibration: 20, held_out: 12}
 """,
     "lfm_pretrain": """\
@@ -54,7 +54,7 @@ upstream: {oracle: lfm_oracle.yaml}
 judge: {class_path: ialp.oracle.LexicalOracle}
 model: {class_path: ialp.phases.IALPPretrain, init_args: {dim: 16, layers: 1}}
 data:
-  class_path: ialp.data.OracleDataModule
+  class_path: ialp.datamodules.OracleDataModule
   init_args:
     {log: "${log}", judge: "${judge}", oracle: "${upstream.oracle}", users: 6, steps_per_epoch: 4, batch_size: 8,
      cache: judgements.sqlite}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ialp.cli import main
+from ialp.cli.main import main
 from tests.docs.test_extending import arguments
 
 PAGE = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
@@ -19,15 +19,15 @@ trainer: {max_epochs: 1, log_every_n_steps: 1, num_sanity_val_steps: 0, enable_p
 REWARD = f"""\
 {LOG}
 model: {{class_path: ialp.phases.RewardModel, init_args: {{test_users: 8}}}}
-data: {{class_path: ialp.data.LogDataModule, init_args: {{log: "${{log}}"}}}}
+data: {{class_path: ialp.datamodules.SessionDataModule, init_args: {{log: "${{log}}"}}}}
 """
 ONLINE = f"""\
 {LOG}
 model:
   class_path: ialp.phases.OnlineAdapt
-  init_args: {{dim: 16, layers: 1, scheme: {{class_path: ialp.schemes.Scratch}}}}
+  init_args: {{dim: 16, layers: 1, scheme: {{class_path: ialp.rl.schemes.Scratch}}}}
 data:
-  class_path: ialp.data.EnvDataModule
+  class_path: ialp.datamodules.ReplayDataModule
   init_args:
     {{log: "${{log}}", reward_model: REWARD_RUN, users: 6, steps_per_epoch: 4, batch_size: 8, test_users: 8}}
 """

@@ -4,9 +4,9 @@ import torch
 from ialp.data import BuiltinLog
 from ialp.envs import BatchEnv, MaxSteps, PatienceExit, World
 from ialp.envs.calibration import calibrate, play, random_episodes
+from ialp.envs.episodes import run_episodes
 from ialp.envs.references import figures, references, textually_similar, uniformly_random
 from ialp.nets.response import SequentialResponse
-from ialp.rl.rollout import run_episodes
 
 
 @pytest.fixture(scope="module")

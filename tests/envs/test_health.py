@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from ialp.envs import BatchEnv, ExitRule, MaxSteps, PatienceExit, World
-from ialp.envs.health import cannot_be_told_apart, play_references, replay
+from ialp.envs.episodes import run_episodes
+from ialp.envs.health import degeneracy_warnings, play_references, replay
 from ialp.envs.references import references, uniformly_random
-from ialp.rl.rollout import run_episodes
 
 
 class LeavesAt(ExitRule):
@@ -72,7 +72,7 @@ def test_what_is_played_are_the_references(net):
 
 @pytest.mark.parametrize(("popular", "said"), [(44.0, False), (46.0, True)])
 def test_popularity_near_greedy_is_warned_of(popular, said):
-    found = cannot_be_told_apart({"popularity": {"return": popular}, "greedy": {"return": 100.0}})
+    found = degeneracy_warnings({"popularity": {"return": popular}, "greedy": {"return": 100.0}})
     assert len(found) == said
     assert not said or "popularity alone gets 46% of greedy's return" in found[0]
 
@@ -80,5 +80,5 @@ def test_popularity_near_greedy_is_warned_of(popular, said):
 def test_a_policy_near_the_best_reference_is_warned_of():
     measured = {"popularity": {"return": 10.0}, "greedy": {"return": 90.0}, "text_similarity": {"return": 100.0}}
     policies = {"near/0-aa": {"return": 95.0}, "far/0-bb": {"return": 94.0}}
-    [said] = cannot_be_told_apart(measured, policies)
+    [said] = degeneracy_warnings(measured, policies)
     assert said.startswith("near/0-aa gets 95% of the return of text_similarity")

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from ialp.data import CoatLog
+from ialp.data.readers import CoatLog
 from ialp.envs import BatchEnv, SimilarityExit
 from ialp.envs.calibration import calibrate_exit
+from ialp.envs.episodes import run_episodes
 from ialp.envs.references import one_step_greedy, references
 from ialp.envs.world import World
 from ialp.errors import UserError
 from ialp.nets import DeepFM
-from ialp.rl.rollout import run_episodes
-from tests.coat_files import write_coat
+from tests.helpers.coat_files import write_coat
 
 USERS = torch.tensor([21, 22, 23])
 

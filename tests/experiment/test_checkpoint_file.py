@@ -10,7 +10,7 @@ import torch
 from ialp.errors import UserError
 from ialp.experiment import checkpoint_file
 from ialp.experiment.checkpoint_file import DamagedError, SealedCheckpointIO, newest, verify
-from ialp.experiment.runs import checkpoints
+from ialp.runs.folder import checkpoints
 
 STATE = {"weights": torch.arange(1000.0), "step": 3, "names": ["a", None, (1, 2.5)]}
 

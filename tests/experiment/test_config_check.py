@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ialp.cli import main
+from ialp.cli.main import main
 
 Check = Callable[..., str]
 
@@ -31,7 +31,7 @@ def complaint(project: Path, capfd: pytest.CaptureFixture) -> Check:
     [
         ("trainer:", "trianer:", 'configs/judge.yaml:5: no key "trianer"; did you mean trainer?'),
         ("max_epochs", "max_epoch", 'configs/judge.yaml:5: trainer has no "max_epoch"; did you mean max_epochs?'),
-        ("toy.Toy,", "toy.Toi,", "configs/judge.yaml:6: model: no class tests.experiment.toy.Toi; did you mean tests."),
+        ("toy.Toy,", "toy.Toi,", "configs/judge.yaml:6: model: no class tests.helpers.toy.Toi; did you mean tests."),
         (
             "data.BuiltinLog",
             "data.BuiltinLgo",
@@ -43,7 +43,7 @@ def complaint(project: Path, capfd: pytest.CaptureFixture) -> Check:
             "num_track",
             'configs/judge.yaml:3: log: BuiltinLog has no "num_track"; did you mean num_tracks?',
         ),
-        ("tests.experiment.toy.Toy,", "callbacks.nowhere.Toy,", "6: model: no class callbacks.nowhere.Toy"),
+        ("tests.helpers.toy.Toy,", "callbacks.nowhere.Toy,", "6: model: no class callbacks.nowhere.Toy"),
         ("base:", "bass:", 'configs/judge.yaml:6: model: Toy has no "bass"; did you mean base?'),
         (
             "${upstream.world}",
@@ -67,7 +67,7 @@ def test_a_slip_in_a_config_is_named_with_file_and_line(complaint: Check, old: s
         ("--model.init_args.bass=x", 'model: no "bass"; did you mean base?'),
         ("--trainer.max_epoch=3", "no option --trainer.max_epoch; did you mean --trainer.max_epochs?"),
         ("--model.init_args.width=x", "model.width: Expected a <class 'int'>. Got value: x"),
-        ("--model=tests.experiment.toy.Toi", "model: no class tests.experiment.toy.Toi; did you mean tests.experiment"),
+        ("--model=tests.helpers.toy.Toi", "model: no class tests.helpers.toy.Toi; did you mean tests.experiment"),
         ("--log=BuiltinLgo", "log: no class BuiltinLgo; did you mean ialp.data.BuiltinLog?"),
         ("--missing=maybe", "maybe"),
         ("--seed_everything=false", "seed_everything: false: a run needs a seed"),
@@ -83,7 +83,7 @@ def test_a_slip_on_the_command_line_is_named(complaint: Check, argument: str, sa
 
 def test_a_module_that_cannot_be_imported_is_named(complaint: Check, project: Path) -> None:
     (project / "broken_one.py").write_text("import nowhere_to_be_found\n")
-    said = complaint("tests.experiment.toy.Toy,", "broken_one.Toy,")
+    said = complaint("tests.helpers.toy.Toy,", "broken_one.Toy,")
     assert "configs/judge.yaml:6" in said and "nowhere_to_be_found" in said
 
 

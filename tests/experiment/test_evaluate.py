@@ -10,14 +10,14 @@ import pytest
 import torch
 import yaml
 
-from ialp.cli import main
+from ialp.cli.main import main
 from ialp.data import BuiltinLog, Log
 from ialp.envs import World
 from ialp.errors import UserError
 from ialp.experiment.evaluate import evaluate, intervals
 from ialp.nets import ActorCritic
 from ialp.nets.response import SequentialResponse
-from ialp.schemes import Frozen, PolicySet, save_scheme
+from ialp.rl.schemes import Frozen, PolicySet, save_scheme
 
 TINY = {"num_tracks": 60, "num_sessions": 80}  # 16 sessions in the test world
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from ialp.cli import main
-from tests.experiment.grid_stages import events, fake_children
+from ialp.cli.main import main
+from tests.helpers.grid_stages import events, fake_children
 
 TOYS = ["configs/policy.yaml", "configs/judge.yaml"]
 

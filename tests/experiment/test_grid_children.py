@@ -6,7 +6,7 @@ import pytest
 
 from ialp.experiment import grid_children
 from ialp.experiment.grid_children import environment, failure, last_lines, threads
-from tests.experiment.grid_stages import stage
+from tests.helpers.grid_stages import stage
 
 
 @pytest.mark.parametrize(("processes", "share"), [(1, "8"), (2, "4"), (3, "2"), (9, "1")])

@@ -7,7 +7,7 @@ from ialp.errors import UserError
 from ialp.experiment.grid_jobs import Board, Job, State, plan_jobs
 from ialp.experiment.grid_request import Cell
 from ialp.experiment.stages import Stage
-from tests.experiment.grid_stages import finish, stage
+from tests.helpers.grid_stages import finish, stage
 
 WORLD = stage("world")
 JUDGE = stage("judge", WORLD)

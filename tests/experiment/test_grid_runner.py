@@ -11,7 +11,7 @@ from ialp.experiment import grid_runner
 from ialp.experiment.grid_jobs import Board, Job
 from ialp.experiment.grid_runner import Runner
 from ialp.experiment.stages import Stage
-from tests.experiment.grid_stages import events, fake_children, finish, stage
+from tests.helpers.grid_stages import events, fake_children, finish, stage
 
 
 @pytest.fixture(autouse=True)

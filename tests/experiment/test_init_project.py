@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from ialp.cli import main
-from ialp.experiment.init_project import source
+from ialp.cli.init import source
+from ialp.cli.main import main
 
 
 def test_init_lays_down_a_project_that_runs_are_started_from(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.experiment.small import REPOSITORY, STAGES, write_configs
+from tests.helpers.small import REPOSITORY, STAGES, write_configs
 
 KILLED = -signal.SIGKILL
 REPORT = ["report", "runs", "--out", "report"]
@@ -32,7 +32,7 @@ class Project:
         environment = {key: value for key, value in os.environ.items() if key != "IALP_DATA"}
         environment |= {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.experiment.zygote"],
+            [sys.executable, "-m", "tests.helpers.zygote"],
             cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 

@@ -25,7 +25,7 @@ import os
 import signal
 import torch
 from pathlib import Path
-from tests.experiment.toy import Toy as Plain
+from tests.helpers.toy import Toy as Plain
 
 class Toy(Plain):
     def on_train_batch_end(self, *_):

@@ -7,13 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from ialp.cli import main
+from ialp.cli.main import main
 from ialp.errors import UserError
 from ialp.experiment import building, processes
-from ialp.experiment.building import busy, locked, showing_life, sign_of_life, wait_for
+from ialp.experiment.building import heartbeat, sign_of_life, wait_for
 from ialp.experiment.processes import complain, launched, lost_a_peer, rank
 from ialp.experiment.same_run import SameRun, check_processes, check_shares
 from ialp.experiment.stages import Stage, drawn_seed
+from ialp.runs.lock import busy, locked
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -107,11 +108,11 @@ def test_those_who_wait_go_on_when_the_stage_is_there(tmp_path, monkeypatch):
 
 
 def test_a_builder_shows_life_to_others_only(tmp_path, monkeypatch):
-    with showing_life(stage(tmp_path)) as show:
+    with heartbeat(stage(tmp_path)) as show:
         show()
         assert not sign_of_life(stage(tmp_path)).exists()
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with showing_life(stage(tmp_path)) as show:
+    with heartbeat(stage(tmp_path)) as show:
         show()
         assert sign_of_life(stage(tmp_path)).exists()
     assert not sign_of_life(stage(tmp_path)).exists()

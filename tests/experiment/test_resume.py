@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ialp.experiment import checkpoint_file
-from ialp.experiment.runs import read_crash
+from ialp.runs.folder import read_crash
 
 Fit = Callable[..., int]
 FolderOf = Callable[[str], Path]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ialp.cli import main
+from ialp.cli.main import main
 
 
 def make(name: str, done: dict[str, Any] | None = None, **config: Any) -> str:

@@ -11,10 +11,11 @@ import pytest
 import torch
 import yaml
 
-from ialp.cli import main
-from ialp.experiment.building import LAUNCHER, child_environment, locked
-from ialp.experiment.runs import read_crash, read_done
+from ialp.cli.main import main
+from ialp.experiment.building import LAUNCHER, child_environment
 from ialp.experiment.stages import Stage
+from ialp.runs.folder import read_crash, read_done
+from ialp.runs.lock import locked
 
 Fit = Callable[..., int]
 FolderOf = Callable[[str], Path]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ialp.cli import main
+from ialp.cli.main import main
 
 pytest.importorskip("wandb", reason="the wandb extra is not installed")
 CONFIGS = Path(__file__).parents[2] / "configs"

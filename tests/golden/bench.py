@@ -13,10 +13,10 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ialp.cli import main
-from tests.coat_files import write_coat
+from ialp.cli.main import main
 from tests.golden.cut import CutOnce
 from tests.golden.runs import CACHE, CLASSES, COAT_ROOT, RUNS
+from tests.helpers.coat_files import write_coat
 
 VALUES = Path(__file__).with_name("values.json")
 TIMES = re.compile("seconds|_per_second|time")

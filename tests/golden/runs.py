@@ -11,41 +11,41 @@ CLASSES = {
     "BuiltinLog": "ialp.data.BuiltinLog",
     "Categorical": "ialp.rl.Categorical",
     "Clicks": "ialp.phases.objectives.Clicks",
-    "CoatLog": "ialp.data.CoatLog",
+    "CoatLog": "ialp.data.readers.CoatLog",
     "CutOnce": "tests.golden.cut.CutOnce",
     "DQN": "ialp.rl.DQN",
     "DeepFM": "ialp.nets.DeepFM",
     "EarlyStopping": "lightning.pytorch.callbacks.EarlyStopping",
-    "EnvDataModule": "ialp.data.EnvDataModule",
-    "EpisodeDataModule": "ialp.data.EpisodeDataModule",
+    "ReplayDataModule": "ialp.datamodules.ReplayDataModule",
+    "OnPolicyDataModule": "ialp.datamodules.OnPolicyDataModule",
     "EpsilonGreedy": "ialp.rl.EpsilonGreedy",
-    "Everything": "ialp.rl.Everything",
+    "FullSoftmax": "ialp.rl.FullSoftmax",
     "ExponentialAlpha": "ialp.rl.ExponentialAlpha",
-    "FineTune": "ialp.schemes.FineTune",
+    "FineTune": "ialp.rl.schemes.FineTune",
     "FromPolicy": "ialp.rl.FromPolicy",
-    "Frozen": "ialp.schemes.Frozen",
+    "Frozen": "ialp.rl.schemes.Frozen",
     "GatedAlpha": "ialp.rl.GatedAlpha",
     "Greedy": "ialp.rl.Greedy",
     "IALPPretrain": "ialp.phases.IALPPretrain",
-    "LLMOnline": "ialp.schemes.LLMOnline",
+    "LLMOnline": "ialp.rl.schemes.LLMOnline",
     "LexicalOracle": "ialp.oracle.LexicalOracle",
     "LinearAlpha": "ialp.rl.LinearAlpha",
     "LocalLM": "ialp.oracle.LocalLM",
-    "LogDataModule": "ialp.data.LogDataModule",
+    "SessionDataModule": "ialp.datamodules.SessionDataModule",
     "ModelCheckpoint": "lightning.pytorch.callbacks.ModelCheckpoint",
     "OnlineAdapt": "ialp.phases.OnlineAdapt",
-    "OracleDataModule": "ialp.data.OracleDataModule",
+    "OracleDataModule": "ialp.datamodules.OracleDataModule",
     "OracleTuning": "ialp.phases.OracleTuning",
     "PatienceExit": "ialp.envs.PatienceExit",
-    "PolicySet": "ialp.schemes.PolicySet",
-    "PromptDataModule": "ialp.data.PromptDataModule",
+    "PolicySet": "ialp.rl.schemes.PolicySet",
+    "PromptDataModule": "ialp.datamodules.PromptDataModule",
     "Ratings": "ialp.phases.objectives.Ratings",
-    "RatingsDataModule": "ialp.data.RatingsDataModule",
+    "RatingsDataModule": "ialp.datamodules.RatingsDataModule",
     "Reinforce": "ialp.rl.Reinforce",
     "ResumeCheckpoint": "ialp.experiment.resume.ResumeCheckpoint",
     "RewardModel": "ialp.phases.RewardModel",
-    "Sampled": "ialp.rl.Sampled",
-    "Scratch": "ialp.schemes.Scratch",
+    "SampledSoftmax": "ialp.rl.SampledSoftmax",
+    "Scratch": "ialp.rl.schemes.Scratch",
     "SequentialResponse": "ialp.nets.response.SequentialResponse",
     "SimilarityExit": "ialp.envs.SimilarityExit",
     "TopK": "ialp.rl.TopK",
@@ -125,7 +125,7 @@ def reward_on_clicks() -> Config:
         test_users=12,
     )
     data = made(
-        "LogDataModule",
+        "SessionDataModule",
         log=LOG,
         batch_size=32,
         negatives=6,
@@ -230,8 +230,8 @@ def categorical(temperature: float = 1.0) -> Config:
     return made("Categorical", temperature=temperature)
 
 
-EVERYTHING = made("Everything")
-SAMPLED = made("Sampled", items=24)
+EVERYTHING = made("FullSoftmax")
+SAMPLED = made("SampledSoftmax", items=24)
 NET = {"dim": 16, "layers": 1, "heads": 2, "dropout": 0.0}
 
 
@@ -315,14 +315,14 @@ def replay(log: Config, **changes: Any) -> Config:
     """Users who answer step by step, and a replay buffer."""
     plain = {"log": log, "reward_model": "${upstream.reward_model}", "users": 8, "steps_per_epoch": 6}
     plain |= {"updates_per_step": 1, "batch_size": 16, "replay_capacity": 60, "reward_scale": 0.2, "test_users": 12}
-    return made("EnvDataModule", **(plain | changes))
+    return made("ReplayDataModule", **(plain | changes))
 
 
 def whole_episodes(log: Config, **changes: Any) -> Config:
     """Users who play whole episodes between updates."""
     plain = {"log": log, "reward_model": "${upstream.reward_model}", "users": 6, "rollouts_per_epoch": 3}
     plain |= {"minibatches": 2, "reward_scale": 0.2, "test_users": 12}
-    return made("EpisodeDataModule", **(plain | changes))
+    return made("OnPolicyDataModule", **(plain | changes))
 
 
 def online(

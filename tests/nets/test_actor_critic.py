@@ -41,7 +41,7 @@ def test_a_user_is_a_token_made_of_his_features():
     torch.manual_seed(0)
     policy = ActorCritic(6, dim=8, layers=1, heads=1, max_length=4, num_users=3, user_width=2)
     features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-    policy.encoder.know_users(features)
+    policy.encoder.set_user_features(features)
     alone = policy.state(torch.tensor([[7, 0], [8, 0], [9, 0]]), torch.tensor([1, 1, 1]))
     assert torch.equal(alone[0], alone[2]) and not torch.allclose(alone[0], alone[1])
     alone[0, 0].backward()
@@ -50,15 +50,15 @@ def test_a_user_is_a_token_made_of_his_features():
 
 def test_users_never_met_are_taken_by_their_features_and_others_refused(tmp_path):
     policy = ActorCritic(6, dim=8, layers=1, heads=1, max_length=4, num_users=3, user_width=2)
-    policy.encoder.know_users(torch.rand(5, 2))
+    policy.encoder.set_user_features(torch.rand(5, 2))
     assert policy.state(torch.tensor([[11, 2]]), torch.tensor([2])).shape == (1, 8)  # the fifth user
     with pytest.raises(UserError, match="4 features here, but this net was built for 2"):
-        policy.encoder.know_users(torch.rand(5, 4))
+        policy.encoder.set_user_features(torch.rand(5, 4))
 
 
 def test_what_is_saved_knows_its_users(tmp_path):
     policy = ActorCritic(6, dim=8, layers=1, heads=1, max_length=4, num_users=3, user_width=2)
-    policy.encoder.know_users(torch.rand(3, 2))
+    policy.encoder.set_user_features(torch.rand(3, 2))
     policy.save_pretrained(tmp_path, "f" * 64)
     again = ActorCritic.from_pretrained(tmp_path)
     items, length = torch.tensor([[8, 2]]), torch.tensor([2])
@@ -70,5 +70,5 @@ def test_sharpening_divides_the_logits(q_temperature):
     policy = ActorCritic(num_items=5, dim=8, q_temperature=q_temperature)
     state = torch.randn(3, 8)
     before = policy.logits(state).detach()
-    policy.sharpen(0.25)
+    policy.divide_logits(0.25)
     assert torch.allclose(policy.logits(state), before * 4, atol=1e-6)

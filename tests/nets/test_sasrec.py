@@ -13,7 +13,7 @@ LENGTH = torch.tensor([5, 3, 4])
 def net(request) -> SASRec:
     torch.manual_seed(0)
     net = SASRec(20, dim=8, layers=request.param, heads=2, max_length=6, num_users=3, user_width=4)
-    net.know_users(torch.randn(3, 4))
+    net.set_user_features(torch.randn(3, 4))
     for parameter in net.parameters():  # biases and norms are not 0 and 1 for ever
         torch.nn.init.normal_(parameter, std=0.5)
     return net.eval()

@@ -8,8 +8,8 @@ import torch
 
 from ialp.errors import UserError
 from ialp.oracle import AskedAhead, BudgetExceeded, JudgeBackend, JudgementCache, LexicalOracle, Oracle, ahead
-from tests.oracle.asking import items, judge
-from tests.oracle.fake_server import Plan, serving
+from tests.helpers.asking import items, judge
+from tests.helpers.fake_server import Plan, serving
 
 
 class Watched(JudgeBackend):

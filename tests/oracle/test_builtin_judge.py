@@ -8,11 +8,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ialp.oracle.builtin import MODEL_FOLDER
-from ialp.oracle.builtin.circuit import build_model
-from ialp.oracle.builtin.questions import draw_question, draw_template
-from ialp.oracle.builtin.tokens import label_ids, mark_ids
-from ialp.oracle.builtin.train import Batch, batches, chunk
 from ialp.oracle.prompt import LABELS
+from tools.builtin_judge.circuit import build_model
+from tools.builtin_judge.questions import draw_question, draw_template
+from tools.builtin_judge.tokens import label_ids, mark_ids
+from tools.builtin_judge.train import Batch, batches, chunk
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from ialp.data.prompts import draw_others_by
+from ialp.datamodules.prompts import draw_others_by
+from ialp.diagnostics.oracle_data import OracleReport, paired_interval, wilson
 from ialp.oracle import JudgementCache, Oracle, Questions
-from ialp.oracle.examination import Examined, answers_turned, calibration_error, reliability
-from ialp.report.oracle_data import OracleReport, paired_interval, wilson
+from ialp.oracle.evaluation import JudgeEvaluation, answers_turned, calibration_error, reliability
 from tests.oracle.test_oracle import LongestText
 
 
@@ -15,9 +15,9 @@ def log(*rows: list[float]) -> torch.Tensor:
 
 
 @pytest.fixture
-def examined() -> Examined:
+def examined() -> JudgeEvaluation:
     """Two candidates; the true one is the first, the first, the second, the second."""
-    return Examined(
+    return JudgeEvaluation(
         judge="by hand",
         labels=["a", "b", "c"],
         answer=torch.tensor([0, 0, 1, 1]),
@@ -48,7 +48,7 @@ def test_shares_by_hand(examined):
 
 
 def test_equals_are_ranked_as_they_are_picked(examined):
-    level = Examined(**{**examined.__dict__, "held": log(*[[0.4, 0.4, 0.2]] * 4)})
+    level = JudgeEvaluation(**{**examined.__dict__, "held": log(*[[0.4, 0.4, 0.2]] * 4)})
     assert level.ranks().tolist() == [0.5, 0.5]  # the first shown of two equals is the pick
     assert level.ranks()[0] == level.figures()["ranked_first"]
 
@@ -110,9 +110,9 @@ def test_intervals():
 
 
 def test_a_report_has_its_costs_and_its_lead(examined, tmp_path):
-    from ialp.report.oracle_figure import draw_oracle
+    from ialp.diagnostics.oracle_figure import draw_oracle
 
-    floor = Examined(**{**examined.__dict__, "held": examined.held.flip(0), "judge": "floor"})
+    floor = JudgeEvaluation(**{**examined.__dict__, "held": examined.held.flip(0), "judge": "floor"})
     report = OracleReport("hand", 7, examined, floor, price=2.0)
     numbers = report.numbers()
     assert numbers["judge"]["cost"]["tokens_per_judgement"] == 400

@@ -17,7 +17,7 @@ import torch
 
 from ialp.errors import UserError
 from ialp.oracle import JudgementCache, Oracle, ServerLM
-from tests.oracle.asking import items, questions
+from tests.helpers.asking import items, questions
 
 pytestmark = pytest.mark.slow
 llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from ialp.data import BuiltinLog
+from ialp.diagnostics.injection import ATTACKS, attacked, injection_gains, targets
 from ialp.oracle import LocalLM, PromptTemplate, Questions
 from ialp.oracle.backends.loading import load_tokenizer
-from ialp.oracle.injection import ATTACKS, attacked, injection_gains, targets
 from ialp.oracle.neutralise import neutralise, shorten
 
 TAKEN = {

@@ -10,8 +10,8 @@ import torch
 
 from ialp.errors import UserError
 from ialp.oracle import Questions, ServerLM
-from tests.oracle.asking import judge, questions
-from tests.oracle.fake_server import NAMES, FakeServer, Plan, favourite, serving
+from tests.helpers.asking import judge, questions
+from tests.helpers.fake_server import NAMES, FakeServer, Plan, favourite, serving
 
 
 @pytest.fixture

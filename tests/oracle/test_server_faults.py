@@ -17,8 +17,8 @@ from ialp.errors import UserError
 from ialp.oracle import BudgetExceeded, JudgementCache, Oracle, PromptTemplate
 from ialp.oracle.backends.server.arrivals import as_they_arrive
 from ialp.oracle.backends.server.budget import Meter
-from tests.oracle.asking import items, judge, questions
-from tests.oracle.fake_server import Plan, in_turn, one_in_five, serving
+from tests.helpers.asking import items, judge, questions
+from tests.helpers.fake_server import Plan, in_turn, one_in_five, serving
 
 FAULTS = ["429", "500", "503", "cut", "half", "outside"]
 
@@ -194,8 +194,8 @@ def test_an_interrupt_ends_a_run_at_once_and_keeps_what_has_arrived(tmp_path):
 import sys
 from ialp.oracle import JudgementCache, Oracle, PromptTemplate
 from ialp.data import Catalogue
-from tests.oracle.fake_server import Plan, serving
-from tests.oracle.asking import items, judge
+from tests.helpers.fake_server import Plan, serving
+from tests.helpers.asking import items, judge
 names = [f"song {{i}}" for i in range(48)]
 catalogue = Catalogue(names, {{"title": names}})
 template = PromptTemplate("music", "track", "listening", ["title"], max_history=4)

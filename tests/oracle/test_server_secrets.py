@@ -13,8 +13,8 @@ import pytest
 
 from ialp.errors import UserError
 from ialp.oracle import JudgementCache, Oracle, ServerLM
-from tests.oracle.asking import items, judge, questions
-from tests.oracle.fake_server import Plan, in_turn, serving
+from tests.helpers.asking import items, judge, questions
+from tests.helpers.fake_server import Plan, in_turn, serving
 
 KEY = 'planted/Key+"1234567890'  # a quote and a slash: escaped in JSON and in addresses
 FORMS = [KEY, json.dumps(KEY)[1:-1], "planted%2FKey", "1234567890"]

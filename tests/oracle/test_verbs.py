@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ialp.cli import main
+from ialp.cli.main import main
 from ialp.oracle import JudgementCache
 from ialp.oracle.cache import JudgeId
 

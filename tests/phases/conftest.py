@@ -6,7 +6,8 @@ import pytest
 import torch
 from lightning import Trainer, seed_everything
 
-from ialp.data import BuiltinLog, EnvDataModule, OracleDataModule
+from ialp.data import BuiltinLog
+from ialp.datamodules import OracleDataModule, ReplayDataModule
 from ialp.envs import World
 from ialp.nets.response import SequentialResponse
 from ialp.phases import IALPPretrain, OnlineAdapt
@@ -59,7 +60,7 @@ def adapt(
     source, reward_run: Path, folder: Path, scheme, pretrained: Path | None, seed: int = 0, **model
 ) -> OnlineAdapt:
     module = OnlineAdapt(scheme, pretrained=str(pretrained) if pretrained else None, **NET, **model)
-    data = EnvDataModule(source, str(reward_run), users=8, steps_per_epoch=6, batch_size=16, test_users=12)
+    data = ReplayDataModule(source, str(reward_run), users=8, steps_per_epoch=6, batch_size=16, test_users=12)
     fit(module, data, folder, seed=seed)
     return module
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from lightning import Trainer, seed_everything
 
-from ialp.data import EnvDataModule, EpisodeDataModule
+from ialp.datamodules import OnPolicyDataModule, ReplayDataModule
 from ialp.errors import UserError
 from ialp.phases import IALPPretrain, OnlineAdapt
 from ialp.rl import A2C, DQN, Categorical, EpsilonGreedy, Greedy, Reinforce
-from ialp.schemes import FineTune, Frozen, LLMOnline, PolicySet, Scratch, load_policy
+from ialp.rl.schemes import FineTune, Frozen, LLMOnline, PolicySet, Scratch, load_policy
 
 from .conftest import NET
 
@@ -59,7 +59,7 @@ COMPOSES = [combination for combination in TABLE if reason(*combination) is None
 
 @pytest.fixture
 def compose(source, reward_run, pretrained, tmp_path):
-    def run(scheme: str, algorithm: str, exploration: str, rollout: str) -> tuple[OnlineAdapt, EnvDataModule]:
+    def run(scheme: str, algorithm: str, exploration: str, rollout: str) -> tuple[OnlineAdapt, ReplayDataModule]:
         built = SCHEMES[scheme]()
         if isinstance(built, LLMOnline):
             built.cache = str(tmp_path / "judgements.sqlite")
@@ -67,8 +67,8 @@ def compose(source, reward_run, pretrained, tmp_path):
         module = OnlineAdapt(*parts, pretrained=str(pretrained), **NET, evaluate_sampled="never")
         world = source, str(reward_run)
         if rollout == "replay":
-            return module, EnvDataModule(*world, users=4, steps_per_epoch=1, batch_size=8, test_users=2)
-        return module, EpisodeDataModule(*world, users=4, rollouts_per_epoch=1, minibatches=1, test_users=2)
+            return module, ReplayDataModule(*world, users=4, steps_per_epoch=1, batch_size=8, test_users=2)
+        return module, OnPolicyDataModule(*world, users=4, rollouts_per_epoch=1, minibatches=1, test_users=2)
 
     return run
 

@@ -4,10 +4,10 @@ import polars
 import pytest
 import torch
 
-from ialp.data import EpisodeDataModule
+from ialp.datamodules import OnPolicyDataModule
 from ialp.phases import OnlineAdapt
 from ialp.rl import A2C, ConstantAlpha, EpsilonGreedy
-from ialp.schemes import PolicySet, Scratch
+from ialp.rl.schemes import PolicySet, Scratch
 from ialp.types import Transition
 
 from .conftest import NET, fit
@@ -29,7 +29,7 @@ class Kept(A2C):
 def adapt(source, reward_run, tmp_path):
     def run(scheme=None, name: str = "run", seed: int = 0, **model) -> OnlineAdapt:
         module = OnlineAdapt(scheme or Scratch(), Kept(), **NET, **model)
-        data = EpisodeDataModule(
+        data = OnPolicyDataModule(
             source, str(reward_run), users=7, rollouts_per_epoch=2, minibatches=3, reward_scale=0.1, test_users=12
         )
         fit(module, data, tmp_path / name, seed=seed)

@@ -6,11 +6,11 @@ from lightning import Trainer, seed_everything
 
 from callbacks.boltzmann import Boltzmann
 from callbacks.ucb import UpperConfidence
-from ialp.data import EnvDataModule, EpisodeDataModule
+from ialp.datamodules import OnPolicyDataModule, ReplayDataModule
 from ialp.errors import UserError
 from ialp.phases import OnlineAdapt
 from ialp.rl import EpsilonGreedy, Exploration, Reinforce
-from ialp.schemes import Scratch
+from ialp.rl.schemes import Scratch
 
 from .conftest import NET
 
@@ -29,7 +29,7 @@ def run(source, reward_run, folder, exploration: Exploration, epochs: int, ckpt_
         default_root_dir=folder, max_epochs=epochs, limit_val_batches=0, accelerator="cpu",
         enable_checkpointing=False, **quiet,
     )  # fmt: skip
-    data = EnvDataModule(source, str(reward_run), users=4, steps_per_epoch=3, batch_size=8, test_users=2)
+    data = ReplayDataModule(source, str(reward_run), users=4, steps_per_epoch=3, batch_size=8, test_users=2)
     trainer.fit(OnlineAdapt(Scratch(), exploration=exploration, **NET), data, ckpt_path=ckpt_path)
     trainer.save_checkpoint(folder / "last.ckpt")
     return trainer
@@ -56,4 +56,4 @@ def test_upper_confidence_counts_what_was_shown_also_after_a_resume(source, rewa
 def test_reinforce_refuses_actions_that_its_policy_did_not_draw(name, source, reward_run):
     module = OnlineAdapt(Scratch(), Reinforce(), STRATEGIES[name](), **NET)
     with pytest.raises(UserError, match=f"{type(module.exploration).__name__} draws otherwise"):
-        module.check_composition(EpisodeDataModule(source, str(reward_run), users=4))
+        module.check_composition(OnPolicyDataModule(source, str(reward_run), users=4))

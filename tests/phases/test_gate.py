@@ -4,12 +4,12 @@ import pytest
 import torch
 from lightning import Trainer, seed_everything
 
-from ialp.data import EnvDataModule, EpisodeDataModule
+from ialp.datamodules import OnPolicyDataModule, ReplayDataModule
 from ialp.envs import World
 from ialp.errors import UserError
 from ialp.phases import OnlineAdapt
 from ialp.rl import GatedAlpha, Reinforce
-from ialp.schemes import PolicySet
+from ialp.rl.schemes import PolicySet
 
 from .conftest import NET
 
@@ -41,9 +41,9 @@ def play(request, source, reward_run, pretrained, tmp_path):
         seed_everything(0, verbose=False)
         module = OnlineAdapt(Rigged(World.load(reward_run), good), pretrained=str(pretrained), lr=1e-9, **NET)
         if request.param == "replay":
-            data = EnvDataModule(source, str(reward_run), users=8, steps_per_epoch=20, batch_size=8, test_users=2)
+            data = ReplayDataModule(source, str(reward_run), users=8, steps_per_epoch=20, batch_size=8, test_users=2)
         else:
-            data = EpisodeDataModule(source, str(reward_run), users=8, rollouts_per_epoch=4, test_users=2)
+            data = OnPolicyDataModule(source, str(reward_run), users=8, rollouts_per_epoch=4, test_users=2)
         trainer = Trainer(
             default_root_dir=tmp_path, max_epochs=epochs, limit_val_batches=0, num_sanity_val_steps=0, logger=False,
             accelerator="cpu", enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
@@ -76,4 +76,4 @@ def test_the_gate_survives_a_resume(play, tmp_path):
 def test_reinforce_refuses_users_of_one_policy_alone(source, reward_run):
     module = OnlineAdapt(PolicySet(GatedAlpha()), Reinforce(), **NET)
     with pytest.raises(UserError, match="one policy of a set alone"):
-        module.check_composition(EpisodeDataModule(source, str(reward_run), users=4))
+        module.check_composition(OnPolicyDataModule(source, str(reward_run), users=4))

@@ -3,12 +3,12 @@ import pytest
 import torch
 from lightning import Trainer
 
-from ialp.data import EnvDataModule
+from ialp.datamodules import ReplayDataModule
 from ialp.errors import UserError
 from ialp.experiment.metrics_file import MetricsFile
 from ialp.phases import OnlineAdapt
 from ialp.rl import Categorical, ConstantAlpha, EpsilonGreedy, LinearAlpha
-from ialp.schemes import FineTune, Frozen, PolicySet, Scratch, load_policy
+from ialp.rl.schemes import FineTune, Frozen, PolicySet, Scratch, load_policy
 
 from .conftest import NET, adapt
 
@@ -32,7 +32,7 @@ def test_every_epoch_is_measured_from_zero_on(scheme, source, reward_run, pretra
 
 
 def test_logged_curves_begin_before_the_first_update(source, reward_run, tmp_path):
-    data = EnvDataModule(source, str(reward_run), users=8, steps_per_epoch=6, batch_size=16, test_users=12)
+    data = ReplayDataModule(source, str(reward_run), users=8, steps_per_epoch=6, batch_size=16, test_users=12)
     quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = Trainer(default_root_dir=tmp_path, max_epochs=2, logger=MetricsFile(tmp_path), accelerator="cpu", **quiet)
     trainer.fit(OnlineAdapt(Scratch(), **NET), data)
@@ -76,7 +76,7 @@ def test_frozen_is_evaluated_only(source, reward_run, pretrained, tmp_path):
     seed_everything(0, verbose=False)
     frozen = OnlineAdapt(Frozen(), pretrained=str(pretrained))
     assert not frozen.trains
-    data = EnvDataModule(source, str(reward_run), users=8, test_users=12)
+    data = ReplayDataModule(source, str(reward_run), users=8, test_users=12)
     trainer = Trainer(default_root_dir=tmp_path / "frozen", logger=False, accelerator="cpu", enable_progress_bar=False)
     trainer.validate(frozen, data, verbose=False)
     figures = frozen.results()["evaluation"]["frozen"]
@@ -93,7 +93,7 @@ def test_frozen_is_evaluated_only(source, reward_run, pretrained, tmp_path):
 def test_users_at_once_act_as_each_would_alone(source, reward_run, pretrained, tmp_path):
     """The rollout's actions of 8 users equal those of two processes' halves: chance belongs to the user."""
     from ialp.envs import World
-    from ialp.rl.chance import uniforms
+    from ialp.rng import uniforms
 
     world = World.load(reward_run)
     first = source.load().train.first_items()

@@ -9,7 +9,7 @@ from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from ialp.data import Catalogue, Interactions, Log, LogSource
-from ialp.data.prompts import PromptDataModule
+from ialp.datamodules.prompts import PromptDataModule
 from ialp.oracle import JudgeBackend, LexicalOracle, LocalLM, LoRA, Oracle
 from ialp.phases.oracle_tuning import OracleTuning
 from tests.oracle.conftest import COLOURS, THINGS, save_tiny_model
@@ -102,7 +102,7 @@ def test_word_overlap_fits_its_threshold(tmp_path):
 
 def test_the_figures_are_shares_of_known_questions(tmp_path):
     """A judge that always says the first label."""
-    from ialp.oracle.examination import examine
+    from ialp.oracle.evaluation import examine
 
     class First(LexicalOracle):
         def log_probabilities(self, questions):

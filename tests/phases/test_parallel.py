@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.phases.parallel_runs import KINDS, train
-from tests.ranks import in_ranks
+from tests.helpers.parallel_runs import KINDS, train
+from tests.helpers.ranks import in_ranks
 
 
 @pytest.fixture(scope="module")

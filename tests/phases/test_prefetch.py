@@ -13,15 +13,15 @@ import pytest
 import torch
 from lightning import Trainer, seed_everything
 
-from ialp.cli import main
-from ialp.data import OracleDataModule
-from ialp.data.oracle import OracleRollout
+from ialp.cli.main import main
+from ialp.datamodules import OracleDataModule
+from ialp.datamodules.oracle import OracleRollout
 from ialp.nets import ActorCritic
 from ialp.oracle import BudgetExceeded, JudgementCache, LexicalOracle, Oracle, PromptTemplate
 from ialp.phases import IALPPretrain
 from ialp.rl import FromPolicy, ReplayBuffer
-from tests.oracle.asking import judge as server_judge
-from tests.oracle.fake_server import Plan, serving
+from tests.helpers.asking import judge as server_judge
+from tests.helpers.fake_server import Plan, serving
 
 from .conftest import NET
 
@@ -282,7 +282,7 @@ judge:
   init_args: {{model: m, base_url: "{url}", retries: 1, backoff: 0.01}}
 model: {{class_path: ialp.phases.IALPPretrain, init_args: {{dim: 16, layers: 1}}}}
 data:
-  class_path: ialp.data.OracleDataModule
+  class_path: ialp.datamodules.OracleDataModule
   init_args: {{log: "${{log}}", judge: "${{judge}}", users: 8, steps_per_epoch: 6, batch_size: 8, prefetch: true,
     cache: cache.sqlite}}
 trainer: {{max_epochs: 2, enable_progress_bar: false}}

@@ -6,14 +6,16 @@ import pytest
 import torch
 from lightning import Trainer, seed_everything
 
-from ialp.data import BuiltinLog, CoatLog, LogDataModule, RatingsDataModule
+from ialp.data import BuiltinLog
+from ialp.data.readers import CoatLog
+from ialp.datamodules import RatingsDataModule, SessionDataModule
 from ialp.envs import SimilarityExit, World
 from ialp.errors import UserError
 from ialp.nets import DeepFM
 from ialp.nets.response import SequentialResponse
 from ialp.phases import RewardModel
 from ialp.phases.objectives import Ratings
-from tests.coat_files import write_coat
+from tests.helpers.coat_files import write_coat
 
 
 def train(model: RewardModel, data, folder, epochs: int = 1) -> None:
@@ -74,7 +76,7 @@ def test_a_log_without_ratings_is_refused(tmp_path):
     with pytest.raises(UserError, match="this log has no ratings; RatingsDataModule takes one such as"):
         RatingsDataModule(BuiltinLog(num_tracks=60, num_sessions=80)).setup()
     with pytest.raises(UserError, match="this log has no ratings; objective Ratings takes one such as"):
-        train(RewardModel(DeepFM, Ratings()), LogDataModule(BuiltinLog(num_tracks=60, num_sessions=80)), tmp_path)
+        train(RewardModel(DeepFM, Ratings()), SessionDataModule(BuiltinLog(num_tracks=60, num_sessions=80)), tmp_path)
 
 
 def test_a_net_without_ratings_is_refused(source, tmp_path):

@@ -5,13 +5,13 @@ import torch
 from lightning import Callback, Trainer, seed_everything
 
 from callbacks.ucb import UpperConfidence
-from ialp.data import EnvDataModule, EpisodeDataModule, LogDataModule, OracleDataModule
+from ialp.datamodules import OnPolicyDataModule, OracleDataModule, ReplayDataModule, SessionDataModule
 from ialp.errors import UserError
 from ialp.experiment.checkpoint_file import SealedCheckpointIO, newest
 from ialp.experiment.resume import ResumeCheckpoint
 from ialp.phases import IALPPretrain, OnlineAdapt, RewardModel
-from ialp.rl import A2C, DQN, Categorical, EpsilonGreedy, GatedAlpha, Reinforce, Sampled
-from ialp.schemes import FineTune, LLMOnline, PolicySet, Scratch
+from ialp.rl import A2C, DQN, Categorical, EpsilonGreedy, GatedAlpha, Reinforce, SampledSoftmax
+from ialp.rl.schemes import FineTune, LLMOnline, PolicySet, Scratch
 
 from .conftest import NET
 from .test_composition import JUDGE
@@ -81,10 +81,10 @@ def test_replaying_runs(parts, at, source, reward_run, pretrained, tmp_path):
         scheme, algorithm, exploration = PARTS["finetune" if parts == "sampled" else parts]()
         if isinstance(scheme, LLMOnline):
             scheme.cache = str(folder / "judgements.sqlite")
-        support = Sampled(20) if parts == "sampled" else None
+        support = SampledSoftmax(20) if parts == "sampled" else None
         module = OnlineAdapt(scheme, algorithm, exploration, str(pretrained), support=support, **NET)
         sizes = {"users": 8, "steps_per_epoch": 4, "updates_per_step": 2, "batch_size": 8, "replay_capacity": 40}
-        return module, EnvDataModule(source, str(reward_run), test_users=4, **sizes)
+        return module, ReplayDataModule(source, str(reward_run), test_users=4, **sizes)
 
     whole, broken = whole_and_broken(make, tmp_path, at)
     assert_same(whole, broken)
@@ -96,7 +96,7 @@ def test_replaying_runs(parts, at, source, reward_run, pretrained, tmp_path):
 def test_whole_episodes(at, source, reward_run, tmp_path):
     def make(folder):
         module = OnlineAdapt(*PARTS["reinforce"](), **NET)
-        return module, EpisodeDataModule(
+        return module, OnPolicyDataModule(
             source, str(reward_run), users=8, rollouts_per_epoch=2, minibatches=3, test_users=4
         )
 
@@ -122,12 +122,12 @@ def test_pre_training(at, prefetch, source, tmp_path):
 @pytest.mark.parametrize("at", [2, 3])
 def test_a_shuffled_log(at, source, tmp_path):
     """Shuffled by the global generator, negatives drawn by one of its own, dropout by the global one again."""
-    whole, broken = whole_and_broken(lambda _: (RewardModel(), LogDataModule(source, batch_size=24)), tmp_path, at)
+    whole, broken = whole_and_broken(lambda _: (RewardModel(), SessionDataModule(source, batch_size=24)), tmp_path, at)
     assert_same(whole, broken)
 
 
 def test_a_checkpoint_of_more_processes_is_refused(source, tmp_path):
-    make = lambda: (RewardModel(), LogDataModule(source, batch_size=24))  # noqa: E731
+    make = lambda: (RewardModel(), SessionDataModule(source, batch_size=24))  # noqa: E731
     options = {"enable_checkpointing": True, "plugins": [SealedCheckpointIO()]}
     train(*make(), tmp_path, 1, callbacks=[ResumeCheckpoint()], **options)
     path = newest(tmp_path / "checkpoints")

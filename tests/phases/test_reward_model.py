@@ -9,14 +9,15 @@ import yaml
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from ialp.data import BuiltinLog, LogDataModule
+from ialp.data import BuiltinLog
+from ialp.datamodules import SessionDataModule
 from ialp.envs import ExitRule, World
 from ialp.envs.calibration import Calibration
 from ialp.experiment.evaluate import evaluate
 from ialp.nets.response import SequentialResponse
 from ialp.phases.objectives import announce, binary_loss
 from ialp.phases.reward_model import RewardModel
-from ialp.schemes import Scratch
+from ialp.rl.schemes import Scratch
 
 from . import conftest
 
@@ -25,10 +26,10 @@ def small_net(num_items: int) -> SequentialResponse:
     return SequentialResponse(num_items, dim=16, layers=1, heads=2, dropout=0.0)
 
 
-def fit(folder, epochs: int) -> tuple[RewardModel, LogDataModule, ModelCheckpoint]:
+def fit(folder, epochs: int) -> tuple[RewardModel, SessionDataModule, ModelCheckpoint]:
     seed_everything(0, verbose=False)
     model = RewardModel(small_net, lr=1e-2, test_users=50)
-    data = LogDataModule(BuiltinLog(num_tracks=150, num_sessions=300), batch_size=64)
+    data = SessionDataModule(BuiltinLog(num_tracks=150, num_sessions=300), batch_size=64)
     best = ModelCheckpoint(folder / "checkpoints", monitor="val_loss", mode="min")
     trainer = Trainer(
         max_epochs=epochs,
@@ -96,7 +97,7 @@ def test_what_it_chose_is_in_force_online_and_in_evaluate(source, tmp_path, pati
     """Users leave after `patience` steps, by a rule of one's own, or are cut after 4; a click is worth 2."""
     reward, online = tmp_path / "reward", tmp_path / "online"
     model = RewardModel(small_net, exit_rules=[LeavesAfter(patience)], horizon=4, reward_scale=2.0)
-    conftest.fit(model, LogDataModule(source, batch_size=64), reward, epochs=1)
+    conftest.fit(model, SessionDataModule(source, batch_size=64), reward, epochs=1)
     played = conftest.adapt(source, reward, online, Scratch(), None)
     for env in (played.trainer.datamodule.env, played.trainer.datamodule.test_env):
         assert env.horizon == 4 and env.reward_scale == 2.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ialp.data.prompts import PromptDataModule
+from ialp.datamodules.prompts import PromptDataModule
 from ialp.oracle import LocalLM
 from tests.oracle.conftest import save_tiny_model
 from tests.phases.test_oracle_tuning import ColourLog

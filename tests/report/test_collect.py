@@ -132,7 +132,7 @@ def test_no_folder_and_no_finished_run(tmp_path, write_online):
 
 
 def test_the_frozen_policy_of_an_adapted_run_is_one_of_its_own(tmp_path, write_online):
-    folder = write_online(tmp_path, "set", 0, scheme="ialp.schemes.PolicySet")
+    folder = write_online(tmp_path, "set", 0, scheme="ialp.rl.schemes.PolicySet")
     with (folder / "evaluation.csv").open("a") as file:
         file.write("frozen,0,0,2.5,1,2\n")
     found = {each.method.name: each for each in collect([tmp_path]).measured}

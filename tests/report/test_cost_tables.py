@@ -6,8 +6,7 @@ import pytest
 
 from ialp.report.cost_tables import cost_table, regret_table
 from ialp.report.tables import BEST, SECOND
-
-from .conftest import SET, marks, rows, worlds
+from tests.helpers.finished_runs import SET, marks, rows, worlds
 
 
 def test_regret_by_hand(tmp_path, write_online):
@@ -37,7 +36,7 @@ def test_wall_time_of_the_longest_runs(runs):
 
 def test_seconds_of_learning_and_what_a_judge_was_asked(runs, write_online):
     for seed in (0, 1):
-        folder = write_online(runs, "llm", seed, scheme="ialp.schemes.LLMOnline")
+        folder = write_online(runs, "llm", seed, scheme="ialp.rl.schemes.LLMOnline")
         done = json.loads((folder / "done.json").read_text())
         asked = {"asked": 300 + 200 * seed, "cache_hits": 100}
         results = {"seconds_per_step": 0.004 + 0.002 * seed, "judgements": asked}

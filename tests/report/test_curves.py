@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ialp.report.curves import LABEL_GAP, draw, spread
-from ialp.report.runs_data import RunData
+from ialp.runs.data import RunData
 
 
 @pytest.fixture

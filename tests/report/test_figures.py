@@ -3,8 +3,7 @@
 from matplotlib.figure import Figure
 
 from ialp.report.figures import OTHERS, STYLES, _draw_explorations, _styles, curves_of, drawings
-
-from .conftest import worlds
+from tests.helpers.finished_runs import worlds
 
 
 def test_curves_are_the_training_curves_by_seed(tmp_path, write_online):
@@ -35,7 +34,7 @@ def test_styles_differ_in_more_than_colour():
 
 
 def test_another_algorithm_of_a_scheme_has_the_schemes_colour_and_a_look_of_its_own(tmp_path, write_online):
-    scheme = "ialp.schemes.FineTune"
+    scheme = "ialp.rl.schemes.FineTune"
     write_online(tmp_path, "tune", 0, scheme=scheme)
     write_online(tmp_path, "tune_pg", 0, scheme=scheme, algorithm="ialp.rl.Reinforce")
     write_online(tmp_path, "mine", 0, algorithm="callbacks.mine.PPO")

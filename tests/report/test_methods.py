@@ -3,23 +3,23 @@
 import pytest
 
 from ialp.report.methods import differences, method_of
-from ialp.report.runs_data import RunData
+from ialp.runs.data import RunData
 
 
 @pytest.mark.parametrize(
     ("scheme", "algorithm", "name"),
     [
-        ("ialp.schemes.Scratch", "ialp.rl.A2C", "A2C"),
-        ("ialp.schemes.Scratch", "ialp.rl.DQN", "DQN"),
-        ("ialp.schemes.Scratch", "ialp.rl.Reinforce", "PG"),
-        ("ialp.schemes.LLMOnline", "ialp.rl.A2C", "LLMOnline"),
-        ("ialp.schemes.Frozen", None, "frozen iALP"),
-        ("ialp.schemes.FineTune", "ialp.rl.A2C", "A-iALP FineTune"),
-        ("ialp.schemes.PolicySet", "ialp.rl.A2C", "A-iALP PolicySet"),
-        ("ialp.schemes.PolicySet", "ialp.rl.DQN", "A-iALP PolicySet, DQN"),
-        ("ialp.schemes.policy_set.PolicySet", "ialp.rl.algorithms.A2C", "A-iALP PolicySet"),
+        ("ialp.rl.schemes.Scratch", "ialp.rl.A2C", "A2C"),
+        ("ialp.rl.schemes.Scratch", "ialp.rl.DQN", "DQN"),
+        ("ialp.rl.schemes.Scratch", "ialp.rl.Reinforce", "PG"),
+        ("ialp.rl.schemes.LLMOnline", "ialp.rl.A2C", "LLMOnline"),
+        ("ialp.rl.schemes.Frozen", None, "frozen iALP"),
+        ("ialp.rl.schemes.FineTune", "ialp.rl.A2C", "A-iALP FineTune"),
+        ("ialp.rl.schemes.PolicySet", "ialp.rl.A2C", "A-iALP PolicySet"),
+        ("ialp.rl.schemes.PolicySet", "ialp.rl.DQN", "A-iALP PolicySet, DQN"),
+        ("ialp.rl.schemes.policy_set.PolicySet", "ialp.rl.algorithms.A2C", "A-iALP PolicySet"),
         ("callbacks.mine.PolicySet", "ialp.rl.A2C", "misnamed"),
-        ("ialp.schemes.Scratch", "callbacks.mine.A2C", "misnamed"),
+        ("ialp.rl.schemes.Scratch", "callbacks.mine.A2C", "misnamed"),
     ],
 )
 def test_names(tmp_path, write_online, scheme, algorithm, name):

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ialp.cli import main
-from ialp.report.verb import report
+from ialp.cli.main import main
+from ialp.cli.report import report
 
 SCHEMES = {"scratch": "Scratch", "finetune": "FineTune", "set": "PolicySet", "llm": "LLMOnline"}
 
@@ -19,7 +19,7 @@ def written(tmp_path_factory, write_online):
     for seed in (0, 1):
         for config, scheme in SCHEMES.items():
             returns = (2 + seed, 5, 8 + seed)
-            write_online(runs, config, seed, scheme=f"ialp.schemes.{scheme}", returns=returns)
+            write_online(runs, config, seed, scheme=f"ialp.rl.schemes.{scheme}", returns=returns)
         write_online(runs, "scratch_greedy", seed, exploration="ialp.rl.Greedy")
         write_online(runs, "<b>mine", seed, scheme="callbacks.mine.Scheme", returns=(1, 1, 1))
     write_online(runs, "scratch", 2, done=False)

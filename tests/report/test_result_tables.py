@@ -4,15 +4,9 @@ import pytest
 
 from ialp.report.comparison import END
 from ialp.report.inventory import coverage_table
-from ialp.report.result_tables import (
-    comparison_table,
-    exploration_table,
-    paper_figures,
-    paper_table,
-)
+from ialp.report.result_tables import comparison_table, exploration_table, paper_figures, paper_table
 from ialp.report.tables import BEST, SECOND
-
-from .conftest import SET, marks, rows, worlds
+from tests.helpers.finished_runs import SET, marks, rows, worlds
 
 
 def test_each_table_is_of_its_moment_with_the_papers_figure_beside_it(runs):
@@ -133,7 +127,7 @@ def test_shorter_trials_beside_the_methods_change_nothing_of_these(runs, write_o
 
 
 def test_episodes_a_little_longer_do_not_displace_the_method_of_that_name(runs, write_online):
-    episodes = {"data": "ialp.data.EpisodeDataModule", "returns": (5, 6, 30), "steps": 1010}
+    episodes = {"data": "ialp.datamodules.OnPolicyDataModule", "returns": (5, 6, 30), "steps": 1010}
     for seed in (0, 1):
         write_online(runs, "set_episodes", seed, scheme=SET, **episodes)
     table = rows(paper_table("table5", worlds(runs)), "LFM")
@@ -155,7 +149,7 @@ def test_what_is_missing_is_listed(runs):
 def test_explorations_are_wanted_of_the_scheme_that_was_explored(runs, write_online):
     assert "A-iALP PolicySet, greedy" in rows(coverage_table(worlds(runs)), "LFM")
     for seed, exploration in enumerate(("Greedy", "EpsilonGreedy")):
-        tuned = {"scheme": "ialp.schemes.FineTune", "exploration": f"ialp.rl.{exploration}"}
+        tuned = {"scheme": "ialp.rl.schemes.FineTune", "exploration": f"ialp.rl.{exploration}"}
         write_online(runs, f"tune_{exploration}", seed, **tuned)
     found = rows(coverage_table(worlds(runs)), "LFM")
     assert found["A-iALP FineTune, greedy"][-1] == "1 of 3" and found["A-iALP FineTune, categorical"][-1] == "0 of 3"

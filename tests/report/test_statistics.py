@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap, mannwhitneyu
 
-from ialp.report.statistics import (
-    band,
-    mean,
-    paired_difference,
-    probability_of_improvement,
-    ratio_of_means,
-    regret,
-)
+from ialp.report.statistics import band, mean, paired_difference, probability_of_improvement, ratio_of_means, regret
 
 VALUES = [3.1, 4.7, 2.2, 5.9, 4.1]
 

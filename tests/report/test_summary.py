@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from ialp.oracle import LexicalOracle
-from ialp.report.runs_data import RunData
 from ialp.report.summary import print_summary
+from ialp.runs.data import RunData
 
 
 def shown(folder: Path) -> list[str]:

@@ -4,10 +4,9 @@ import torch
 from ialp.errors import UserError
 from ialp.nets import ActorCritic
 from ialp.rl import A2C
-from ialp.schemes import Scratch
+from ialp.rl.schemes import Scratch
 from ialp.types import Transition
-
-from .cases import EPISODES, PI, Q, constant_scheme, one_by_one, transition
+from tests.helpers.cases import EPISODES, PI, Q, constant_scheme, one_by_one, transition
 
 
 @pytest.mark.parametrize(
@@ -98,7 +97,7 @@ def test_the_return_looks_ahead_as_worked_out_by_hand():
 
 
 def test_looking_ahead_needs_whole_episodes():
-    with pytest.raises(UserError, match="EpisodeDataModule"):
+    with pytest.raises(UserError, match="OnPolicyDataModule"):
         A2C(trace=0.9).loss(constant_scheme(), transition())
 
 

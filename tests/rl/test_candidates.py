@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from ialp.masking import allowed_items, masked_log_softmax
 from ialp.rl import FromPolicy, TopK, WithNeighbours
-from ialp.rl.masks import allowed_items, masked_log_softmax
 
 WIDTH = 40
 

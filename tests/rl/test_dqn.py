@@ -6,10 +6,9 @@ import torch
 from ialp.errors import UserError
 from ialp.nets import ActorCritic
 from ialp.rl import A2C, DQN, Greedy
-from ialp.schemes import FineTune, PolicySet, Scratch, load_policy, save_scheme
+from ialp.rl.schemes import FineTune, PolicySet, Scratch, load_policy, save_scheme
 from ialp.types import Transition
-
-from .cases import EPISODES, Q, constant_scheme, one_by_one, transition
+from tests.helpers.cases import EPISODES, Q, constant_scheme, one_by_one, transition
 
 DELAYED = torch.tensor([3.0, 8.0, 1.0])  # Q⁻ of items 1, 2, 3, where Q is 1, 2, 4
 

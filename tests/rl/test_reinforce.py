@@ -4,9 +4,8 @@ import torch
 from ialp.errors import UserError
 from ialp.rl import A2C, Categorical, EpsilonGreedy, Greedy, Reinforce
 from ialp.rl.algorithms.episodes import returns_to_go
-from ialp.schemes import Scratch
-
-from .cases import EPISODES, PI, Q, constant_scheme, transition
+from ialp.rl.schemes import Scratch
+from tests.helpers.cases import EPISODES, PI, Q, constant_scheme, transition
 
 TO_GO = torch.tensor([0.5 + 0.5 * 0.1, 0.1, 0.2 + 0.5 * 0.3 + 0.25 * 0.4, 0.3 + 0.5 * 0.4, 0.4])  # γ = 0.5
 
@@ -48,7 +47,7 @@ def test_without_a_baseline_the_critic_does_not_learn():
 
 
 def test_single_transitions_have_no_return():
-    with pytest.raises(UserError, match="EpisodeDataModule"):
+    with pytest.raises(UserError, match="OnPolicyDataModule"):
         Reinforce().loss(constant_scheme(), transition())
 
 

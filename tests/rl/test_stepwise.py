@@ -3,8 +3,8 @@ import torch
 
 from ialp.nets import ActorCritic
 from ialp.rl import ConstantAlpha
+from ialp.rl.schemes import PolicySet, Scratch
 from ialp.rl.stepwise import StepwisePolicy
-from ialp.schemes import PolicySet, Scratch
 
 ITEMS = torch.tensor([[3, 4, 5, 6], [5, 7, 0, 0], [8, 1, 2, 0]])
 LENGTH = torch.tensor([4, 2, 3])

@@ -11,18 +11,17 @@ from ialp.rl import (
     DQN,
     Categorical,
     ConstantAlpha,
-    Everything,
     Exploration,
+    FullSoftmax,
     GatedAlpha,
     Greedy,
     Reinforce,
-    Sampled,
+    SampledSoftmax,
 )
 from ialp.rl.columns import ALL
-from ialp.schemes import FineTune, LLMOnline, PolicySet, Scratch
+from ialp.rl.schemes import FineTune, LLMOnline, PolicySet, Scratch
 from ialp.types import Transition
-
-from .cases import EPISODES
+from tests.helpers.cases import EPISODES
 
 NUM_ITEMS = 1000
 SCHEMES = {"Scratch": Scratch, "FineTune": FineTune, "PolicySet": lambda: PolicySet(ConstantAlpha(0.4), "random")}
@@ -82,8 +81,8 @@ def test_a_sample_of_all_items_gives_the_exact_loss_and_gradient(kind, algorithm
         return  # refused
     method.prepare(scheme)
     batch = EPISODES if algorithm == "Reinforce" else transitions(scheme)
-    exact, slope = gradient(scheme, method, batch, Everything())
-    loss, approximate = gradient(scheme, method, batch, Sampled(5 * NUM_ITEMS))
+    exact, slope = gradient(scheme, method, batch, FullSoftmax())
+    loss, approximate = gradient(scheme, method, batch, SampledSoftmax(5 * NUM_ITEMS))
     assert loss == pytest.approx(exact, abs=1e-6)
     assert torch.allclose(approximate, slope, atol=1e-6)
 
@@ -91,10 +90,12 @@ def test_a_sample_of_all_items_gives_the_exact_loss_and_gradient(kind, algorithm
 def test_the_sampled_gradient_comes_closer_with_every_item_and_is_hardly_biased():
     scheme = build()
     batch, algorithm, draws = transitions(scheme), A2C(bootstrap="policy"), 16
-    _, exact = gradient(scheme, algorithm, batch, Everything())
+    _, exact = gradient(scheme, algorithm, batch, FullSoftmax())
     errors, cosines, biases = [], [], []
     for items in (64, 256, 512):
-        drawn = torch.stack([gradient(scheme, algorithm, batch, Sampled(items), update)[1] for update in range(draws)])
+        drawn = torch.stack(
+            [gradient(scheme, algorithm, batch, SampledSoftmax(items), update)[1] for update in range(draws)]
+        )
         errors.append(float((drawn - exact).norm(dim=1).mean() / exact.norm()))
         cosines.append(float(cosine_similarity(drawn, exact.unsqueeze(0)).mean()))
         biases.append(float((drawn.mean(0) - exact).norm() / exact.norm()))
@@ -113,7 +114,7 @@ def test_values_of_a_sample_are_right_on_average():
     log_pi = scheme.log_probabilities(batch.items, batch.length).detach()
     q = scheme.learner.critic(scheme.learner.state(batch.items, batch.length)).detach()
     exact = torch.stack([(log_pi.exp() * q).sum(1), log_pi.gather(1, batch.action.unsqueeze(1)).squeeze(1)])
-    support, found = Sampled(256), []
+    support, found = SampledSoftmax(256), []
     for update in range(64):
         support.begin(0, update)
         over = support.columns(batch, NUM_ITEMS)
@@ -132,7 +133,7 @@ def test_values_of_a_sample_are_right_on_average():
 def test_the_largest_q_of_a_sample_is_never_above_the_largest_of_all():
     scheme = build("Scratch")
     batch = transitions(scheme)
-    over = Sampled(100).columns(batch, NUM_ITEMS)
+    over = SampledSoftmax(100).columns(batch, NUM_ITEMS)
     state = scheme.learner.state(batch.items, batch.length)
     largest = []
     for columns in (over, ALL):
@@ -146,7 +147,7 @@ def test_the_mask_of_a_sample_is_that_of_all_items(repeats):
     scheme = build()
     scheme.repeats = repeats
     batch = transitions(scheme)
-    over = Sampled(100).columns(batch, NUM_ITEMS)
+    over = SampledSoftmax(100).columns(batch, NUM_ITEMS)
     for length in (batch.length, batch.length + 1):
         every = scheme.allowed(batch.items, length)
         assert torch.equal(over.allowed(scheme, batch.items, length), every[:, over.ids])
@@ -157,7 +158,7 @@ def test_the_mask_of_a_sample_is_that_of_all_items(repeats):
 def test_a_sample_has_the_batchs_items_once_and_stands_for_the_catalogue():
     scheme = build()
     batch = transitions(scheme)
-    support, totals = Sampled(100), []
+    support, totals = SampledSoftmax(100), []
     for update in range(50):
         support.begin(0, update)
         over = support.columns(batch, NUM_ITEMS)
@@ -171,14 +172,14 @@ def test_a_sample_has_the_batchs_items_once_and_stands_for_the_catalogue():
 
 def test_users_of_a_history_are_no_items():
     batch = Transition(torch.tensor([[12, 3, 4, 0]]), *[torch.tensor([2])] * 4)
-    assert Sampled(10).columns(batch, 10).ids.tolist() == list(range(1, 11))
+    assert SampledSoftmax(10).columns(batch, 10).ids.tolist() == list(range(1, 11))
 
 
 def test_a_sample_depends_on_seed_and_update_alone():
     batch = transitions(build())
 
     def drawn(seed: int, update: int) -> list[int]:
-        support = Sampled(50)
+        support = SampledSoftmax(50)
         support.begin(seed, update)
         return support.columns(batch, NUM_ITEMS).ids.tolist()
 
@@ -216,11 +217,11 @@ class OldScheme(Scratch):
     ],
 )
 def test_what_reads_all_probabilities_is_refused(scheme, exploration, why):
-    reason = Sampled().refusal(scheme, exploration)
-    assert Everything().refusal(scheme, exploration) is None
+    reason = SampledSoftmax().refusal(scheme, exploration)
+    assert FullSoftmax().refusal(scheme, exploration) is None
     assert reason is None if why is None else why in reason and "\n" not in reason
 
 
 def test_a_sample_of_nothing_is_refused():
     with pytest.raises(UserError, match="at least 1"):
-        Sampled(0)
+        SampledSoftmax(0)

@@ -9,11 +9,12 @@ import pytest
 import torch
 import yaml
 
-from ialp.data import BuiltinLog, CoatLog, Log
+from ialp.data import BuiltinLog, Log
+from ialp.data.readers import CoatLog
 from ialp.nets import ActorCritic
-from ialp.schemes.saved import MIXTURE, SavedPolicy
+from ialp.rl.schemes.saved import MIXTURE, SavedPolicy
 from ialp.serving.opening import Finished
-from tests.coat_files import write_coat
+from tests.helpers.coat_files import write_coat
 
 TRACKS = {"num_tracks": 60, "num_sessions": 40}
 MAX_LENGTH = 6
@@ -27,7 +28,7 @@ def policy_for(log: Log, seed: int, q_temperature: float | None = None) -> Actor
     policy = ActorCritic(
         **log.sizes, dim=16, layers=2, heads=2, max_length=MAX_LENGTH, dropout=0.1, q_temperature=q_temperature
     )
-    policy.encoder.know_users(log.user_features)
+    policy.encoder.set_user_features(log.user_features)
     for head in (policy.actor, policy.critic):
         torch.nn.init.normal_(head.weight, std=0.5)
         torch.nn.init.normal_(head.bias, std=0.5)
@@ -49,7 +50,7 @@ def source_of(kind: str, root: Path) -> dict[str, Any]:
     if kind == "users":
         if not (root / "coat").exists():
             write_coat(root)
-        return {"class_path": "ialp.data.CoatLog", "init_args": {"root": str(root)}}
+        return {"class_path": "ialp.data.readers.CoatLog", "init_args": {"root": str(root)}}
     return {"class_path": "ialp.data.BuiltinLog", "init_args": TRACKS}
 
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ialp.cli import main
+from ialp.cli.main import main
 from ialp.errors import UserError
-from ialp.schemes import load_policy
+from ialp.rl.schemes import load_policy
 from ialp.serving import export as exporting
 from ialp.serving.export import SUFFIXES, export, largest_difference
 from ialp.serving.opening import open_finished

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ialp.cli import main
-from ialp.data import AtomicLog, CoatLog, Log
+from ialp.cli.main import main
+from ialp.data import Log
+from ialp.data.readers import AtomicLog, CoatLog
 from ialp.nets import ActorCritic
 from tests.serving.conftest import write_run
 
@@ -31,12 +32,12 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         ActorCritic(**log.sizes, dim=128, layers=1, heads=2, max_length=22, q_temperature=each) for each in (None, 0.1)
     ]
     for policy in policies:
-        policy.encoder.know_users(log.user_features)
+        policy.encoder.set_user_features(log.user_features)
         torch.nn.init.normal_(policy.actor.weight, std=0.3)
         torch.nn.init.normal_(policy.critic.weight, std=0.03)
-    source = {"class_path": "ialp.data.CoatLog", "init_args": {"root": DATA}}
+    source = {"class_path": "ialp.data.readers.CoatLog", "init_args": {"root": DATA}}
     if name == "lfm":
-        source = {"class_path": "ialp.data.AtomicLog", "init_args": {"name": "lfm", "root": DATA}}
+        source = {"class_path": "ialp.data.readers.AtomicLog", "init_args": {"name": "lfm", "root": DATA}}
     folder = tmp_path_factory.mktemp("real") / name / "0-ffffffff"
     return write_run(folder, source, log, {"frozen": (0.4, policies[0]), "policy": (0.6, policies[1])}), log
 

@@ -6,12 +6,13 @@ import json
 import pytest
 import torch
 
-from ialp.cli import main
-from ialp.data import BuiltinLog, Catalogue, CoatLog, Log
+from ialp.cli.main import main
+from ialp.data import BuiltinLog, Catalogue, Log
+from ialp.data.readers import CoatLog
 from ialp.errors import UserError
 from ialp.serving.opening import Finished
 from ialp.serving.recommend import history_of, latest, recommend, split_ids, table
-from tests.coat_files import write_coat
+from tests.helpers.coat_files import write_coat
 from tests.serving.conftest import TRACKS, counting
 
 TOTAL = 60 * 61 / 2  # the sum of 1 … 60
@@ -152,7 +153,7 @@ class TestVerb:
 
 
 def recommend_numbers(run, history: list[int], top: int) -> list[int]:
-    from ialp.schemes import load_policy
+    from ialp.rl.schemes import load_policy
 
     probabilities = load_policy(run).eval().probabilities(torch.tensor([history]), torch.tensor([len(history)]))
     return probabilities[0].topk(top).indices.tolist()

@@ -14,11 +14,11 @@ from ialp.types import Transition
 
 if TYPE_CHECKING:
     from ialp.rl.exploration import Exploration
-    from ialp.schemes.base import Scheme
+    from ialp.rl.schemes.base import Scheme
 
 NEEDS_EPISODES = (
     "model.init_args.algorithm: A2C's trace is above 0, which needs whole episodes: set it to 0, or data.class_path to "
-    "ialp.data.EpisodeDataModule"
+    "ialp.datamodules.OnPolicyDataModule"
 )
 
 
@@ -33,7 +33,7 @@ class A2C(Algorithm):
         critic_weight: weight of L_Q; 1 is the paper's.
         trace: λ of the λ-return, y = r + γ·((1 − λ)·following + λ·y of the next step), which looks further ahead than
             one step at the price of more variance; an episode's last y is that of λ = 0. 0 is the paper's. Above 0 it
-            needs whole episodes, as `EpisodeDataModule` gives them.
+            needs whole episodes, as `OnPolicyDataModule` gives them.
         bootstrap: what follows in y: `max`: max_a Q(s', a), the paper's; `policy`: Σ_a π̂(a|s')·Q(s', a), which does not
             chase the overestimated Q of items that nobody has tried.
     """

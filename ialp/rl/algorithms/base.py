@@ -10,7 +10,7 @@ from ialp.types import Transition
 
 if TYPE_CHECKING:
     from ialp.rl.exploration import Exploration
-    from ialp.schemes.base import Scheme
+    from ialp.rl.schemes.base import Scheme
 
 
 class Algorithm(ABC):

@@ -14,7 +14,7 @@ def returns_to_go(batch: Transition, gamma: float) -> Tensor:
         UserError: The batch holds single transitions.
     """
     if batch.row is None:
-        raise UserError("Reinforce needs whole episodes: use EpisodeDataModule")
+        raise UserError("Reinforce needs whole episodes: use OnPolicyDataModule")
     step = batch.length - 1
     grid = batch.reward.new_zeros(batch.items.shape).index_put(
         (batch.row, step), batch.reward

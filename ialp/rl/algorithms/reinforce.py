@@ -12,14 +12,14 @@ from ialp.types import Transition
 
 if TYPE_CHECKING:
     from ialp.rl.exploration import Exploration
-    from ialp.schemes.base import Scheme
+    from ialp.rl.schemes.base import Scheme
 
 
 class Reinforce(Algorithm):
     """G_t = Σ_k γ^k·r_{t+k};  L = −log π̂(a_t|s_t)·(G_t − b(s_t)) + (G_t − V(s_t))², over the episodes just played.
 
-    It is on-policy: it takes whole episodes (`EpisodeDataModule`) whose actions were drawn from π̂ (`Categorical`). What
-    would follow a cut at the horizon does not count.
+    It is on-policy: it takes whole episodes (`OnPolicyDataModule`) whose actions were drawn from π̂ (`Categorical`).
+    What would follow a cut at the horizon does not count.
 
     Args:
         gamma: discount γ.
@@ -43,7 +43,8 @@ class Reinforce(Algorithm):
         if not whole_episodes:
             return (
                 "model.init_args.algorithm: Reinforce learns from the episodes that its policy has just played, and a "
-                "replay buffer holds another policy's: set data.class_path to ialp.data.EpisodeDataModule, or take A2C"
+                "replay buffer holds another policy's: set data.class_path to ialp.datamodules.OnPolicyDataModule, "
+                "or take A2C"
             )
         if not scheme.samples_policy:
             return (

@@ -1,0 +1,12 @@
+"""Readers of the files that logs come in."""
+
+from ialp.data.readers.amazon import AmazonLog
+from ialp.data.readers.atomic import AtomicLog
+from ialp.data.readers.coat import CoatLog
+from ialp.data.readers.file_log import FileLog, RawLog
+from ialp.data.readers.intake import Intake
+from ialp.data.readers.lastfm import LastfmLog
+from ialp.data.readers.prepared import PreparedLog
+from ialp.data.readers.table_log import TableLog
+
+__all__ = ["AmazonLog", "AtomicLog", "CoatLog", "FileLog", "Intake", "LastfmLog", "PreparedLog", "RawLog", "TableLog"]

@@ -1,0 +1,1 @@
+"""Descriptions of simulated users and judges."""

@@ -1,0 +1,72 @@
+"""Whole episodes, played for evaluation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ialp.envs import BatchEnv
+from ialp.rng import stream, uniforms
+
+if TYPE_CHECKING:
+    from ialp.rl.schemes.base import Scheme
+
+Choose = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(items (A, T), length (A,), user (A,)) of the active users → actions (A,)."""
+
+
+@dataclass
+class Episodes:
+    """What E users saw and gave.
+
+    Attributes:
+        items: (E, T + 1) first item and recommendations, right-padded with 0.
+        returns: (E,) summed rewards.
+        lengths: (E,) recommendations.
+        terminated: (E,) the user left, rather than being cut at the horizon.
+    """
+
+    items: Tensor
+    returns: Tensor
+    lengths: Tensor
+    terminated: Tensor
+
+
+@torch.no_grad()
+def run_episodes(choose: Choose, env: BatchEnv) -> Episodes:
+    """Plays one episode of every user of `env`; users that have left cost nothing more.
+
+    Args:
+        choose: asked once per step.
+        env: reset here; left at the final states.
+    """
+    env.reset()
+    returns = torch.zeros(env.num_users)
+    terminated = torch.zeros(env.num_users, dtype=torch.bool)
+    active = torch.arange(env.num_users)
+    while len(active):
+        actions = torch.zeros(env.num_users, dtype=torch.int64)  # 0, the padding id: no action
+        actions[active] = choose(env.items[active], env.length[active], env.user[active])
+        feedback = env.step(actions)
+        returns += feedback.reward
+        terminated |= feedback.terminated
+        active = active[~(feedback.terminated | feedback.truncated)[active]]
+    return Episodes(env.items.clone(), returns, env.length - 1, terminated)
+
+
+def argmax_of(scheme: "Scheme") -> Choose:
+    """The most probable action of π̂."""
+    return lambda items, length, user: scheme.support.best(scheme, items, length)
+
+
+def sampled_from(scheme: "Scheme", seed: int) -> Choose:
+    """An action drawn from π̂; chance belongs to seed, user and step, so that the same seed plays the same episodes."""
+    seed = stream(seed, "evaluation")
+
+    def choose(items: Tensor, length: Tensor, user: Tensor) -> Tensor:
+        chance = uniforms(seed, user, torch.zeros_like(user), length, 2)
+        return scheme.support.draw(scheme, items, length, chance)
+
+    return choose

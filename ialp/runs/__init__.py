@@ -1,0 +1,1 @@
+"""Run folders: read, locked, fingerprinted, opened."""
