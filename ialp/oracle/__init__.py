@@ -3,6 +3,7 @@
 from ialp.oracle.ahead import AskedAhead
 from ialp.oracle.backends import EmbeddingOracle, JudgeBackend, LexicalOracle, LocalLM, LoRA, ServerLM
 from ialp.oracle.cache import JudgementCache
+from ialp.oracle.config import OracleConfig
 from ialp.oracle.judges import check_judge, load_judge
 from ialp.oracle.opening import open_oracle
 from ialp.oracle.oracle import BudgetExceeded, Judging, Oracle
@@ -20,6 +21,7 @@ __all__ = [
     "LoRA",
     "LocalLM",
     "Oracle",
+    "OracleConfig",
     "PromptTemplate",
     "Questions",
     "ServerLM",
