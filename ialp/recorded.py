@@ -1,8 +1,11 @@
-"""Objects that can be written down as class_path and init_args, as configs write them, and built again from that."""
+"""Objects described by JSON values (class_path and init_args, as in configs), and built again from those."""
 
-import json
+import os
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import partial
 from importlib import import_module
-from inspect import signature
+from inspect import isfunction, signature
 from typing import Any, Self, TypeVar
 
 from ialp.errors import UserError
@@ -11,10 +14,10 @@ Kind = TypeVar("Kind")
 
 
 class Recorded:
-    """Remembers what it was built with, defaults included; a subclass need do nothing for it.
+    """Remembers the arguments of its constructor, defaults included; a subclass need do nothing for it.
 
     Attributes:
-        init_args: Arguments of the constructor.
+        init_args: Arguments of the constructor, by name.
     """
 
     init_args: dict[str, Any]
@@ -29,37 +32,96 @@ class Recorded:
         return made
 
 
-def description(made: Recorded) -> dict[str, Any]:
-    """{"class_path": …, "init_args": …} of JSON values.
+def description(value: Any) -> Any:
+    """JSON values from which `rebuild` makes an equal value.
+
+    A `Recorded` object or a dataclass becomes {"class_path": …, "init_args": …}, a class or function {"import": …}, and
+    a `functools.partial` of a class {"partial": …, "init_args": …}.
 
     Raises:
-        UserError: A class that could not be imported again, or an argument that JSON cannot hold.
+        UserError: A class or function that could not be imported again, or a value of another kind.
     """
-    kind = type(made)
-    if "<locals>" in kind.__qualname__ or kind.__module__ == "__main__":
-        raise UserError(f"{kind.__qualname__} cannot be saved with a run: define it at the top of a module of its own")
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [description(each) for each in value]
+    if isinstance(value, Mapping):
+        return {str(name): description(each) for name, each in value.items()}
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, type) or isfunction(value):
+        return {"import": import_path(value)}
+    if isinstance(value, partial):
+        # jsonargparse's partials call a function of its own, with the class as the last positional argument.
+        made = value.func if isinstance(value.func, type) or not value.args else value.args[-1]
+        return {"partial": import_path(made), "init_args": description(value.keywords)}
+    if isinstance(value, Recorded):
+        arguments = value.init_args
+    elif is_dataclass(value):
+        arguments = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
+    else:
+        raise UserError(
+            f"a {type(value).__name__} cannot be written down: let its class inherit ialp.recorded.Recorded"
+        )
+    path = import_path(type(value))
     try:
-        arguments = json.loads(json.dumps(made.init_args))
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{kind.__qualname__} cannot be saved with a run: its arguments: {error}") from None
-    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
+        return {"class_path": path, "init_args": description(arguments)}
+    except UserError as error:
+        raise UserError(f"{type(value).__qualname__} cannot be saved with a run: its arguments: {error}") from None
 
 
-def rebuild(described: dict[str, Any], kind: type[Kind]) -> Kind:
-    """The object of a `description`, which must be of this kind.
+def import_path(value: Any) -> str:
+    """The dotted path of a class or function.
 
     Raises:
-        UserError: The class cannot be imported, is of another kind, or does not take the arguments.
+        UserError: It is defined in a function or in the script that runs, where no other process finds it.
     """
-    path = str(described["class_path"])
-    module, _, name = path.rpartition(".")
+    name = getattr(value, "__qualname__", repr(value))
+    if "<" in name or value.__module__ == "__main__":
+        raise UserError(f"{name} cannot be saved with a run: define it at the top of a module of its own")
+    return f"{value.__module__}.{name}"
+
+
+def rebuild(described: Any, kind: type[Kind] | None = None) -> Kind:
+    """The value of a `description`; only `Recorded` classes and dataclasses are called, whatever stands there.
+
+    Args:
+        described: Of JSON values.
+        kind: What an object must be an instance of; None: anything described.
+
+    Raises:
+        UserError: A class cannot be imported, is of another kind, or does not take the arguments.
+    """
+    if isinstance(described, list):
+        return [rebuild(each) for each in described]  # type: ignore[return-value]
+    if not isinstance(described, Mapping):
+        return described
+    key = next((key for key in ("class_path", "partial", "import") if key in described), None)
+    if key is None:
+        return {name: rebuild(each) for name, each in described.items()}  # type: ignore[return-value]
+    path = str(described[key])
+    found = imported(path)
+    if key == "import":
+        return found
+    if not (isinstance(found, type) and (issubclass(found, kind or Recorded) or (not kind and is_dataclass(found)))):
+        raise UserError(f"{path} is no {(kind or Recorded).__name__}")
+    arguments: dict[str, Any] = rebuild(described["init_args"])
+    if key == "partial":
+        return partial(found, **arguments)  # type: ignore[return-value]
     try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"{path} cannot be imported ({error}); call ialp where it can, or install it") from None
-    if not (isinstance(found, type) and issubclass(found, kind)):
-        raise UserError(f"{path} is no {kind.__name__}")
-    try:
-        return found(**described["init_args"])
+        return found(**arguments)  # type: ignore[return-value]
     except TypeError as error:
         raise UserError(f"{path} does not take these arguments any more: {error}") from None
+
+
+def imported(path: str) -> Any:
+    """The class or function at a dotted path.
+
+    Raises:
+        UserError: There is none.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"{path} cannot be imported ({error}); call ialp where it can, or install it") from None

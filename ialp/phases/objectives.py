@@ -22,13 +22,14 @@ from ialp.envs.calibration import Calibration, calibrate, calibrate_exit
 from ialp.errors import UserError
 from ialp.nets.rating import RatingNet
 from ialp.nets.response import ResponseNet, followed_logits
+from ialp.recorded import Recorded
 
 logger = logging.getLogger(__name__)
 
 HIT_AT = 10
 
 
-class Objective(ABC):
+class Objective(Recorded, ABC):
     """Loss, measures and calibration of a reward model. YAML picks the subclass, together with net and DataModule."""
 
     @abstractmethod

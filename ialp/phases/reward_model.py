@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import LightningModule
 from torch import Tensor
+from typing_extensions import override
 
 from ialp.envs import ExitRule, World
 from ialp.envs.health import degeneracy_warnings
 from ialp.envs.references import references
 from ialp.nets.response import ResponseNet, SequentialResponse
+from ialp.phases.loading import LoadableModule
 from ialp.phases.objectives import Clicks, Objective
+from ialp.recorded import description, rebuild
 
 logger = logging.getLogger(__name__)
 
 
-class RewardModel(LightningModule):
+class RewardModel(LoadableModule):
     """Learns how users respond, p = P(click | history, item) or a rating, then calibrates it.
 
     One net answers in both worlds; the worlds differ in the first items, or users, of their episodes. When the fit
@@ -64,9 +66,20 @@ class RewardModel(LightningModule):
     def configure_model(self) -> None:
         """Builds the net, as wide as the log's catalogue, and the world in which it answers."""
         if not hasattr(self, "net"):
-            self.net = self.objective.make_net(self.make_net, self.trainer.datamodule.log)  # type: ignore[attr-defined]
-            rules = self.objective.exit_rules() if self.exit_rules is None else self.exit_rules
-            self.world = World(self.net, rules, self.horizon, self.reward_scale)
+            self._take(self.objective.make_net(self.make_net, self.trainer.datamodule.log))  # type: ignore[attr-defined]
+
+    @override
+    def net_sizes(self) -> dict[str, Any]:
+        return {"net": description(self.net)}
+
+    @override
+    def build_nets(self, sizes: dict[str, Any]) -> None:
+        self._take(rebuild(sizes["net"], ResponseNet))  # type: ignore[type-abstract]
+
+    def _take(self, net: ResponseNet) -> None:
+        self.net = net
+        rules = self.objective.exit_rules() if self.exit_rules is None else self.exit_rules
+        self.world = World(net, rules, self.horizon, self.reward_scale)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW on everything."""

@@ -118,7 +118,7 @@ class TestRefused:
 
         with pytest.raises(UserError, match="Local cannot be saved"):
             World(net, [Local(3)])
-        with pytest.raises(UserError, match=r"Impatient cannot be saved with a run: .*Tensor is not JSON"):
+        with pytest.raises(UserError, match=r"Impatient cannot be saved with a run: .*a Tensor cannot be written down"):
             World(net, [Impatient(torch.tensor(3))])
 
     def test_episodes_longer_than_the_net_reads(self, net):

@@ -1,0 +1,91 @@
+"""LoadableModule: a LightningModule that `load_from_checkpoint` rebuilds without its data."""
+
+import pickle
+import zipfile
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from lightning import LightningModule
+
+from ialp.errors import UserError
+from ialp.recorded import Recorded, description, rebuild
+
+KEY = "module"  # of a checkpoint: constructor arguments and sizes, as JSON values
+
+
+class LoadableModule(Recorded, LightningModule):
+    """A module whose nets are built when the data is known, and which its checkpoints describe nevertheless.
+
+    A checkpoint holds the constructor's arguments (see `ialp.recorded.description`) and `net_sizes()`. Both are JSON
+    values, so that checkpoints are read with `weights_only=True`. A subclass that overrides `on_save_checkpoint` calls
+    this class's, too.
+    """
+
+    @abstractmethod
+    def net_sizes(self) -> dict[str, Any]:
+        """What `build_nets` takes, as JSON values; called when the nets are there."""
+
+    @abstractmethod
+    def build_nets(self, sizes: dict[str, Any]) -> None:
+        """Builds the nets, for `load_from_checkpoint`; their weights are loaded afterwards."""
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the description of the module."""
+        arguments, missing = {}, {}
+        for name, value in self.init_args.items():
+            try:
+                arguments[name] = description(value)
+            except UserError as error:  # defined in a notebook, say: to be given again when the checkpoint is read
+                missing[name] = str(error)
+        sizes = self.net_sizes()
+        checkpoint[KEY] = {"class": _name(type(self)), "init_args": arguments, "missing": missing, "sizes": sizes}
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls,
+        checkpoint_path: Any,
+        map_location: Any = "cpu",
+        strict: bool | None = None,
+        weights_only: bool | None = True,
+        **kwargs: Any,
+    ) -> Self:
+        """The module of a checkpoint, with its nets and weights.
+
+        Args:
+            checkpoint_path: The file.
+            map_location: Where tensors go; the CPU, unless something else is said.
+            strict: Whether the weights must be complete; by default as `strict_loading` of the module says.
+            weights_only: False reads pickled objects, too; never do that with files of others.
+            kwargs: Take the place of arguments of the constructor.
+
+        Raises:
+            UserError: No such file, no checkpoint of this class, or an argument that must be given.
+        """
+        checkpoint = _read(Path(checkpoint_path), map_location, weights_only)
+        described = checkpoint.get(KEY) or {}
+        if described.get("class") != _name(cls):
+            raise UserError(f"{checkpoint_path}: a checkpoint of {described.get('class')}, not of {_name(cls)}")
+        for name, reason in described["missing"].items():
+            if name not in kwargs:
+                raise UserError(f"{checkpoint_path}: load_from_checkpoint needs {name}=…, for {reason}")
+        given = {name: value for name, value in described["init_args"].items() if name not in kwargs}
+        module = cls(**rebuild(given), **kwargs)  # type: ignore[arg-type]
+        module.build_nets(described["sizes"])
+        module.on_load_checkpoint(checkpoint)
+        module.load_state_dict(checkpoint["state_dict"], module.strict_loading if strict is None else strict)
+        return module
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _read(path: Path, map_location: Any, weights_only: bool | None) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint")
+    try:
+        return torch.load(path, map_location, weights_only=weights_only is not False)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: no checkpoint that can be read ({str(error).splitlines()[0]})") from None
