@@ -103,7 +103,7 @@ class TestOneUser:
         ]
         history = torch.tensor([[first]])
         with torch.no_grad():
-            p = clicks[0].response.of(history, torch.tensor([1]), torch.tensor([action + 1])).sigmoid()
+            p = clicks[0].response.score_item(history, torch.tensor([1]), torch.tensor([action + 1])).sigmoid()
         assert reward == pytest.approx(5 * float(p)) and (terminated, truncated) == (False, False)
 
     def test_a_user_known_by_features_begins_with_an_empty_history(self, ratings):

@@ -93,7 +93,7 @@ class BatchEnv:
             rule.prepare(self.response)
         self._memory = [rule.start(num_users, self.device) for rule in self.exit_rules]
         self._fresh = [(index, memory) for index, memory in enumerate(self._memory) if memory.numel()]
-        self._answered = self.response.memory(num_users, horizon + 1)
+        self._cache = self.response.init_cache(num_users, horizon + 1)
         self.restart(seed, first_user)
 
     @property
@@ -148,7 +148,7 @@ class BatchEnv:
         items, length, action = self.items, self.length, actions
         if active is not None:
             items, length, action = items[active], length[active], action[active]
-        response = self.response.answer(self._answered, items, length, action, active)  # (A,)
+        response = self.response.respond_step(self._cache, items, length, action, active)  # (A,)
         if math.isnan(response.sum().item()):
             raise ValueError("the response net answers NaN: its weights are broken, train it again")
         left, cut = self._leave(active, Step(items, length, action, response))
@@ -212,7 +212,7 @@ class BatchEnv:
         """All that the next steps depend on, beside the constructor's arguments."""
         state = {name: getattr(self, name).clone() for name in ("items", "length", "user", "episode", "done")}
         memory = [memory.clone() for memory in self._memory]
-        return {**state, "memory": memory, "answered": self._answered.clone(), "seed": self.seed}
+        return {**state, "memory": memory, "cache": self._cache.clone(), "seed": self.seed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was taken.
@@ -225,14 +225,14 @@ class BatchEnv:
                 f"the saved world has items {tuple(state['items'].shape)} and {len(state['memory'])} exit rules, "
                 f"this one {tuple(self.items.shape)} and {len(self._memory)}: resume with the same users and horizon"
             )
-        if state["answered"].shape != self._answered.shape:
+        if state["cache"].shape != self._cache.shape:
             raise ValueError("the saved world has users of another response net: resume with the same reward model")
         for name in ("items", "length", "user", "episode", "done"):
             setattr(self, name, state[name].to(self.device).clone())
         self._everybody = False
         self._begin_by(state["seed"])
         self._memory = [memory.to(self.device).clone() for memory in state["memory"]]
-        self._answered = state["answered"].to(self.device).clone()
+        self._cache = state["cache"].to(self.device).clone()
 
 
 class Beginnings:

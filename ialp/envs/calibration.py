@@ -102,7 +102,7 @@ def calibrate_exit(
     items = items.to(response.intercept.device)
     length = torch.ones_like(items[:, 0])
     turns = range(items.shape[1] - 1)
-    answers = [response.link(response.of(items[:, : t + 1], length + t, items[:, t + 1])) for t in turns]
+    answers = [response.activation(response.score_item(items[:, : t + 1], length + t, items[:, t + 1])) for t in turns]
     rules = list(world.exit_rules)
 
     def attempt(threshold: float) -> tuple[float, float]:

@@ -74,7 +74,7 @@ def replay(env: BatchEnv, episodes: Episodes) -> tuple[Tensor, dict[str, float]]
             episodes.items[active, turn],
             torch.full_like(active, turn),
         )
-        step = Step(items, length, action, net.link(net.of(items, length, action)))
+        step = Step(items, length, action, net.activation(net.score_item(items, length, action)))
         answers.append(step.response)
         spoken = []
         for index, rule in enumerate(rules):

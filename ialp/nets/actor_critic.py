@@ -1,4 +1,4 @@
-"""Encoder, actor and critic: the agent of Eq. 5 and 7."""
+"""State encoder, actor and critic: the agent of Eq. 5 and 7."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from ialp.errors import UserError
 from ialp.nets.sasrec import SASRec, at_length
+from ialp.recorded import Recorded
 
 
 class ItemHead(nn.Module):
-    """One number per item: (B, D) states → (B, I), or of the items asked for."""
+    """Linear layer with one output per item: (B, D) states → (B, I), or only the items asked for."""
 
     def __init__(self, width: int, dim: int, std: float) -> None:
         super().__init__()
@@ -21,30 +22,33 @@ class ItemHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, state: Tensor, ids: Tensor | None = None) -> Tensor:
-        """(B, D) → (B, I), or with ids (M,) → (B, M): the columns of these alone."""
+        """(B, D) → (B, I), or with ids (M,) → (B, M): these columns alone."""
         if ids is None:
             return nn.functional.linear(state, self.weight, self.bias)
         return nn.functional.linear(state, nn.functional.embedding(ids, self.weight), self.bias[ids])
 
-    def of(self, state: Tensor, item: Tensor) -> Tensor:
-        """The entries of `forward` at item (B,) or (B, K), without the others: same shape as `item`."""
+    def gather(self, state: Tensor, item: Tensor) -> Tensor:
+        """The entries of `forward` at item (B,) or (B, K), without computing the others: same shape as `item`."""
         weight, bias = self.weight[item], self.bias[item]
         return torch.einsum("b...d,bd->b...", weight, state) + bias
 
 
-class ActorCritic(nn.Module):
+class ActorCritic(Recorded, nn.Module):
     """State encoder with an actor head (logits of all items) and a critic head (Q of all items).
 
     Args:
-        num_items: N, without the padding id 0.
-        dim: width of states and embeddings.
-        layers: transformer blocks of the encoder.
-        heads: attention heads.
-        max_length: longest history.
-        dropout: in the encoder.
+        num_items: N, without the padding id.
+        dim: Width of states and embeddings.
+        layers: Transformer blocks of the encoder.
+        heads: Attention heads.
+        max_length: Longest history.
+        dropout: In the encoder.
         num_users: U, users known by features.
-        user_width: F, the number of these.
-        q_temperature: the critic acts instead of the actor, by the softmax of Q / q_temperature; None: the actor.
+        user_width: F, the number of features.
+        q_temperature: The policy is the softmax of Q / q_temperature instead of the actor's; None: the actor's.
+
+    Attributes:
+        config: Arguments that build a net of this shape and kind again.
     """
 
     def __init__(
@@ -60,18 +64,8 @@ class ActorCritic(nn.Module):
         q_temperature: float | None = None,
     ) -> None:
         super().__init__()
-        net: dict[str, Any] = {
-            "num_items": num_items,
-            "dim": dim,
-            "layers": layers,
-            "heads": heads,
-            "max_length": max_length,
-            "dropout": dropout,
-            "num_users": num_users,
-            "user_width": user_width,
-        }
-        self.config = {**net, "q_temperature": q_temperature}
-        self.encoder = SASRec(**net)
+        self.config: dict[str, Any] = dict(self.init_args)
+        self.encoder = SASRec(num_items, dim, layers, heads, max_length, dropout, num_users, user_width)
         # Small heads: the first policy is close to uniform, the first Q close to zero.
         self.actor = ItemHead(num_items + 1, dim, std=0.1 * dim**-0.5)
         self.critic = ItemHead(num_items + 1, dim, std=0.1 * dim**-0.5)
@@ -83,15 +77,20 @@ class ActorCritic(nn.Module):
 
     @property
     def q_temperature(self) -> float | None:
-        """Of the policy that is made of Q; None where the actor acts."""
+        """Temperature of a policy that is the softmax of Q; None where the actor is the policy."""
         return self.config["q_temperature"]
 
+    @property
+    def policy_head(self) -> tuple[ItemHead, float]:
+        """The head whose output, divided by the temperature, are the policy's logits: of actor (1.0) or critic."""
+        return (self.actor, 1.0) if self.q_temperature is None else (self.critic, self.q_temperature)
+
     def act_by_q(self, temperature: float) -> None:
-        """From now on the policy is the softmax of Q / temperature, and saved as such."""
+        """Makes the softmax of Q / temperature the policy; saved with it."""
         self.config["q_temperature"] = temperature
 
     def divide_logits(self, temperature: float) -> None:
-        """Divides the logits by a temperature, for good: below 1 the same ranking of items, with more certainty."""
+        """Divides the logits by a temperature, in the weights: below 1 the policy is sharper, its ranking the same."""
         if self.q_temperature is not None:
             self.config["q_temperature"] = self.q_temperature * temperature
             return
@@ -100,26 +99,8 @@ class ActorCritic(nn.Module):
             self.actor.bias.div_(temperature)
 
     def logits(self, state: Tensor, ids: Tensor | None = None) -> Tensor:
-        """(B, D) → (B, I), whose softmax is the policy: the actor's, or those of Q where the critic acts.
-
-        With ids (M,) → (B, M): the columns of these alone.
-        """
+        """(B, D) → (B, I) logits of the policy; with ids (M,) → (B, M), these columns alone."""
         return self.actor(state, ids) if self.q_temperature is None else self.critic(state, ids) / self.q_temperature
-
-    def logits_of(self, state: Tensor, item: Tensor) -> Tensor:
-        """(B, D) states and (B, K) items → (B, K): each row's own columns of `logits`."""
-        return (
-            self.actor.of(state, item)
-            if self.q_temperature is None
-            else self.critic.of(state, item) / self.q_temperature
-        )
-
-    def logits_between(self, state: Tensor, first: int, end: int, out: Tensor) -> None:
-        """Writes `logits` of the ids first … end − 1, turned over, into `out` (end − first, B). No gradient."""
-        head = self.actor if self.q_temperature is None else self.critic
-        torch.addmm(head.bias[first:end].unsqueeze(1), head.weight[first:end], state.to(out.dtype).T, out=out)
-        if self.q_temperature is not None:
-            out.div_(self.q_temperature)
 
     def state(self, items: Tensor, length: Tensor, row: Tensor | None = None) -> Tensor:
         """(B, T) histories of `length` items → (B, D); with `row` (B,), of the rows of (E, T)."""
@@ -127,13 +108,13 @@ class ActorCritic(nn.Module):
         return at_length(self.encoder(items[:, :longest]), length, row)
 
     def start_from_text(self, embeddings: Tensor, temperature: float = 1.0) -> None:
-        """Starts item embeddings and actor from text: the first policy prefers items that read like the last one.
+        """Initialises item embeddings and actor from text, so that the first policy prefers items similar to the last.
 
-        The blocks' outputs start at zero, so that each is the identity and no random weights blur the text.
+        The blocks' outputs start at zero, so that each block is the identity and adds no random weights to the text.
 
         Args:
             embeddings: (I, D), rows of unit length, row 0 zero.
-            temperature: divides the actor's rows; the first logits lie within ± sqrt(D) / temperature.
+            temperature: Divides the actor's rows; the first logits lie within ± sqrt(D) / temperature.
         """
         with torch.no_grad():
             self.encoder.item_embedding.weight.copy_(embeddings)
@@ -155,7 +136,7 @@ class ActorCritic(nn.Module):
         """Reads a policy from a run's folder (its `policy/`) or from the folder itself.
 
         Raises:
-            UserError: nothing to read there, or a policy of another catalogue.
+            UserError: There is no policy, or it is one of another catalogue.
         """
         folder = Path(run) / "policy" if (Path(run) / "policy").is_dir() else Path(run)
         if not (folder / "config.json").is_file():

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from ialp.nets.rating import RatingNet
 
@@ -13,14 +14,14 @@ class DeepFM(RatingNet):
 
     Args:
         num_items: N, without the padding id.
-        num_users: U; the log says it, like the two widths.
+        num_users: U; set from the log, like the two widths.
         user_width: F, columns of a user's features.
-        item_width: G, columns of an item's.
+        item_width: G, columns of an item's features.
         dim: Width of the field vectors.
         hidden: Widths of the deep part's layers.
         dropout: In the deep part, while it trains.
-        lowest: No rating is below.
-        highest: No rating is above.
+        lowest: Smallest rating.
+        highest: Largest rating.
     """
 
     def __init__(
@@ -49,13 +50,13 @@ class DeepFM(RatingNet):
             layers += [nn.Linear(width_in, width_out), nn.ReLU(), nn.Dropout(dropout)]
         self.deep = nn.Sequential(*layers, nn.Linear(hidden[-1], 1))
 
+    @override
     def start_from(self, user_features: Tensor, item_features: Tensor, mean: float) -> None:
-        """Takes the features (U, F) and (I, G), and the rating to start at."""
         super().start_from(user_features, item_features, mean)
         nn.init.constant_(self.mean, mean)
 
+    @override
     def rate(self, user: Tensor, item: Tensor) -> Tensor:
-        """Ratings of users (n,) from 0 for items (n,): (n,)."""
         of_user, of_item = self.of_user(self.user_features[user]), self.of_item(self.item_features[item])
         fields = torch.stack([self.user(user), self.item(item), of_user, of_item], dim=1)  # (n, 4, dim + 1)
         linear, vectors = fields[..., 0].sum(1), fields[..., 1:]

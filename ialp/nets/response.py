@@ -1,17 +1,18 @@
-"""How the simulated users respond: p = P(click | history, item), or a rating."""
+"""Response models of the simulated users: p = P(click | history, item), or a rating."""
 
 import math
 from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from ialp.nets.sasrec import SASRec, at_length
 from ialp.recorded import Recorded
 
 
 class ResponseNet(Recorded, nn.Module, ABC):
-    """What users answer to an item after a history: `link` of a score, and of a click the score is the logit.
+    """A user's response to an item after a history: `activation` of a score, which for clicks is a logit.
 
     Args:
         num_items: N, without the padding id.
@@ -49,36 +50,36 @@ class ResponseNet(Recorded, nn.Module, ABC):
         """(B, T) histories of `length` (B,) items → (B, I) calibrated scores of every item."""
         return self.score_all(self.state(history, length)) + self.intercept
 
-    def of(self, history: Tensor, length: Tensor, item: Tensor) -> Tensor:
-        """The entries of `forward` at `item` (B,), without the others: (B,)."""
+    def score_item(self, history: Tensor, length: Tensor, item: Tensor) -> Tensor:
+        """(B,) the scores of `forward` at `item` (B,), without computing the others."""
         return self.score(self.state(history, length), item.unsqueeze(1)).squeeze(1) + self.intercept
 
-    def memory(self, num_users: int, longest: int) -> Tensor:
-        """What `answer` keeps of B users whose histories grow to `longest` items: (…, B, …), or nothing, (0,)."""
+    def activation(self, score: Tensor) -> Tensor:
+        """Scores → responses of the same shape: the sigmoid, unless a subclass predicts ratings."""
+        return score.sigmoid()
+
+    def init_cache(self, num_users: int, longest: int) -> Tensor:
+        """The cache of `respond_step` for B histories of up to `longest` items: (…, B, …), or empty, (0,)."""
         return self.intercept.new_zeros(0)
 
-    def answer(
-        self, memory: Tensor, history: Tensor, length: Tensor, item: Tensor, rows: Tensor | None = None
+    def respond_step(
+        self, cache: Tensor, history: Tensor, length: Tensor, item: Tensor, rows: Tensor | None = None
     ) -> Tensor:
-        """What A of B users answer to an item (A,), (A,): `link` of `of`, which a subclass may compute step by step.
+        """(A,) responses of A of B users to `item` (A,); a subclass may compute only what the latest step adds.
 
         Args:
-            memory: What `memory` gave, changed in place. Each user must have been asked after each of the items of his
-                history; for one whose history begins anew it needs no clearing.
+            cache: From `init_cache`, updated in place. It must have been called at each earlier step of an episode; a
+                new episode needs no clearing.
             history: (A, T) of `length` (A,) items.
             length: (A,) likewise.
             item: (A,) what is recommended.
-            rows: (A,) rows of `memory`; None for all of them.
+            rows: (A,) rows of the cache; None for all of them.
         """
-        return self.link(self.of(history, length, item))
-
-    def link(self, score: Tensor) -> Tensor:
-        """Scores → p; a net of ratings makes them ratings. Same shape."""
-        return score.sigmoid()
+        return self.activation(self.score_item(history, length, item))
 
 
 class SequentialResponse(ResponseNet):
-    """Dot product of a SASRec state and the item's vector, plus the item's bias.
+    """Click model: the logit is the dot product of a SASRec state and the item's vector, plus the item's bias.
 
     Args:
         num_items: N, without the padding id.
@@ -102,40 +103,40 @@ class SequentialResponse(ResponseNet):
         """(I, D) item vectors: those of the history and those scored are the same."""
         return self.encoder.item_embedding.weight
 
+    @override
     def states(self, items: Tensor) -> Tensor:
-        """(B, T) → (B, T, D)."""
         return self.encoder(items)
 
-    def memory(self, num_users: int, longest: int) -> Tensor:
-        """(layers, B, T, 2 D) keys and values."""
-        return self.encoder.memory(num_users, longest)
-
-    def answer(
-        self, memory: Tensor, history: Tensor, length: Tensor, item: Tensor, rows: Tensor | None = None
-    ) -> Tensor:
-        """(A,) p, at the cost of the history's last item."""
-        last = length - 1
-        state = self.encoder.append(memory, history.gather(1, last.unsqueeze(1)).squeeze(1), last, rows)
-        return self.link(self.score(state, item.unsqueeze(1)).squeeze(1) + self.intercept)
-
+    @override
     def score(self, state: Tensor, items: Tensor) -> Tensor:
-        """(B, D), (B, K) → (B, K)."""
         return torch.einsum("bkd,bd->bk", self.vectors[items], state) + self.bias[items]
 
+    @override
     def score_all(self, state: Tensor) -> Tensor:
-        """(B, D) → (B, I)."""
         return nn.functional.linear(state, self.vectors, self.bias)
+
+    @override
+    def init_cache(self, num_users: int, longest: int) -> Tensor:
+        return self.encoder.init_cache(num_users, longest)
+
+    @override
+    def respond_step(
+        self, cache: Tensor, history: Tensor, length: Tensor, item: Tensor, rows: Tensor | None = None
+    ) -> Tensor:
+        last = length - 1
+        state = self.encoder.append(cache, history.gather(1, last.unsqueeze(1)).squeeze(1), last, rows)
+        return self.activation(self.score(state, item.unsqueeze(1)).squeeze(1) + self.intercept)
 
 
 def followed_logits(net: ResponseNet, items: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores, without the intercept, and candidates (M, K) of the M items that something follows.
+    """Scores, without the intercept, and candidates (M, K) at the M positions that a next item follows.
 
-    Most windows are largely padding: what nothing follows costs nothing.
+    Most positions of a window are padding, and are not scored.
 
     Args:
         net: Scores.
         items: (B, T) windows, right-padded with 0.
-        candidates: (B, T, K) for the place after each of them, the true next item first, 0 where there is none.
+        candidates: (B, T, K) for the position after each of them, the true next item first, 0 where there is none.
     """
     followed = candidates[..., 0] > 0
     return net.score(net.states(items)[followed], candidates[followed]), candidates[followed]

@@ -1,5 +1,7 @@
 """SASRec, the state encoder G of Eq. 4."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +14,21 @@ def at_length(hidden: Tensor, length: Tensor, row: Tensor | None = None) -> Tens
     return hidden[row, length - 1]
 
 
-def attend(query: Tensor, key_value: Tensor, mask: Tensor, heads: int) -> Tensor:
+def project(layer: Any, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """Queries (…, D), and keys beside values (…, 2 D), of a pre-norm `nn.TransformerEncoderLayer` for (…, D)."""
+    attention, width = layer.self_attn, hidden.shape[-1]
+    projected = nn.functional.linear(layer.norm1(hidden), attention.in_proj_weight, attention.in_proj_bias)
+    query, key_value = projected.split([width, 2 * width], dim=-1)
+    return query, key_value
+
+
+def finish(layer: Any, hidden: Tensor, attended: Tensor) -> Tensor:
+    """The layer's output, without dropout, from its input and the attended values, all (…, D)."""
+    hidden = hidden + layer.self_attn.out_proj(attended)
+    return hidden + layer.linear2(nn.functional.gelu(layer.linear1(layer.norm2(hidden))))
+
+
+def attend_last(query: Tensor, key_value: Tensor, mask: Tensor, heads: int) -> Tensor:
     """Attention of one query per row, (A, D), over keys beside values (A, T, 2 D), where the mask (A, T) is True."""
     key, value = key_value.unflatten(2, (2, heads, -1)).permute(2, 0, 3, 1, 4)  # (A, H, T, D / H) each
     query = query.unflatten(1, (heads, 1, -1))
@@ -21,23 +37,23 @@ def attend(query: Tensor, key_value: Tensor, mask: Tensor, heads: int) -> Tensor
 
 
 class SASRec(nn.Module):
-    """Causal transformer over item embeddings with learned positions.
+    """Causal transformer over item embeddings with learned positions (Kang and McAuley, 2018).
 
     Histories are right-padded with 0: no padding key precedes a real query, so the causal mask alone is exact, and
     position t holds the state after t + 1 items.
 
     Where users are known by features, a history begins with its user, the id N + 1 + u, embedded by a linear map of
-    his features: a user never met before has a state from the start.
+    the user's features, so that users outside the training data have a state from the start.
 
     Args:
         num_items: N, without the padding id.
-        dim: width D.
-        layers: number of transformer blocks.
-        heads: attention heads per block.
-        max_length: longest history, T at most.
-        dropout: inside the blocks.
+        dim: Width D.
+        layers: Number of transformer blocks.
+        heads: Attention heads per block.
+        max_length: Longest history, T at most.
+        dropout: Inside the blocks.
         num_users: U, users known by features.
-        user_width: F, the number of these.
+        user_width: F, the number of features.
     """
 
     causal: Tensor
@@ -71,7 +87,7 @@ class SASRec(nn.Module):
             self.user_embedding = nn.Linear(user_width, dim)
 
     def set_user_features(self, features: Tensor) -> None:
-        """Takes the (U, F) features of the users it will meet, in place of those it knew.
+        """Replaces the features of the users by `features` (U, F).
 
         Raises:
             UserError: Another number of features than the net was built for.
@@ -102,43 +118,34 @@ class SASRec(nn.Module):
                 f"a history of {steps} items, but this net was built for {longest} (max_length; a policy's is the "
                 f"horizon of its pre-training + 2): make it anew for episodes as long as the reward model's"
             )
-        positions = self.position_embedding.weight[:steps]
-        hidden = self.embed(items) + positions
+        hidden = self.embed(items) + self.position_embedding.weight[:steps]
         return self.blocks(hidden, mask=self.causal[:steps, :steps], is_causal=True)
 
-    def memory(self, num_users: int, longest: int) -> Tensor:
-        """(layers, B, T, 2 D) room for the keys and values of histories of up to `longest` items, for `append`."""
+    def init_cache(self, num_users: int, longest: int) -> Tensor:
+        """(layers, B, T, 2 D) KV cache for `append`: zeros, for histories of up to `longest` items."""
         weight = self.item_embedding.weight
         return weight.new_zeros(len(self.blocks.layers), num_users, longest, 2 * weight.shape[1])
 
     @torch.no_grad()
-    def append(self, memory: Tensor, item: Tensor, position: Tensor, rows: Tensor | None = None) -> Tensor:
-        """The state after one item more: what `forward` holds at its position, at the cost of one position.
+    def append(self, cache: Tensor, item: Tensor, position: Tensor, rows: Tensor | None = None) -> Tensor:
+        """The states (A, D) after one more item, from the KV cache: those of `forward` at the cost of one position.
 
-        No dropout and no gradient. The keys and values of the item go into `memory`, in place; what lies there past
-        `position` is overwritten later, so a row whose history begins anew needs no clearing.
+        Without dropout and gradient. Cache entries past `position` are overwritten later, so a row whose history begins
+        anew needs no clearing.
 
         Args:
-            memory: (layers, B, T, 2 D) of all users, which holds the items before this one.
+            cache: (layers, B, T, 2 D) keys and values of the items before this one; the item's are added in place.
             item: (A,) ids.
-            position: (A,) places of the items in their histories, from 0.
-            rows: (A,) rows of `memory`; None for all of them, A = B.
-
-        Returns:
-            (A, D).
+            position: (A,) positions of the items in their histories, from 0.
+            rows: (A,) rows of the cache; None for all of them, A = B.
         """
         at = torch.arange(len(item), device=item.device) if rows is None else rows
         steps = int(position.max()) + 1
         seen = torch.arange(steps, device=item.device) <= position.unsqueeze(1)  # (A, T)
         hidden = self.embed(item) + self.position_embedding.weight[position]
-        for layer, kept in zip(self.blocks.layers, memory, strict=True):
-            attention = layer.self_attn
-            query, key_value = nn.functional.linear(
-                layer.norm1(hidden), attention.in_proj_weight, attention.in_proj_bias
-            ).split([hidden.shape[1], kept.shape[2]], dim=1)
-            kept[at, position] = key_value
+        for layer, kept in zip(self.blocks.layers, cache, strict=True):
+            query, kept[at, position] = project(layer, hidden)
             past = kept[:, :steps] if rows is None else kept[rows, :steps]
-            hidden = hidden + attention.out_proj(attend(query, past, seen, attention.num_heads))
-            hidden = hidden + layer.linear2(nn.functional.gelu(layer.linear1(layer.norm2(hidden))))
+            hidden = finish(layer, hidden, attend_last(query, past, seen, layer.self_attn.num_heads))
         assert self.blocks.norm is not None
         return self.blocks.norm(hidden)

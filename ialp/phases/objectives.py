@@ -34,7 +34,7 @@ class Objective(Recorded, ABC):
 
     @abstractmethod
     def metrics(self) -> MetricCollection:
-        """What `meet` updates; `val_loss` is among it."""
+        """What `update_metrics` updates; `val_loss` is among it."""
 
     @abstractmethod
     def make_net(self, make: Callable[..., ResponseNet], log: Log) -> ResponseNet:
@@ -49,7 +49,7 @@ class Objective(Recorded, ABC):
         """() the loss of a training batch."""
 
     @abstractmethod
-    def meet(self, net: ResponseNet, metrics: MetricCollection, batch: Any) -> None:
+    def update_metrics(self, net: ResponseNet, metrics: MetricCollection, batch: Any) -> None:
         """Updates the metrics with a validation batch."""
 
     @abstractmethod
@@ -91,7 +91,7 @@ class Clicks(Objective):
         click, no_click = binary_losses(*followed_logits(net, *batch))
         return (click.mean() * weight_of_rank(len(click)) + no_click.mean() * weight_of_rank(len(no_click))) / 2
 
-    def meet(self, net: ResponseNet, metrics: MetricCollection, batch: tuple[Tensor, Tensor, Tensor]) -> None:
+    def update_metrics(self, net: ResponseNet, metrics: MetricCollection, batch: tuple[Tensor, Tensor, Tensor]) -> None:
         """Items (B, T), candidates drawn as in training, and candidates drawn uniformly."""
         items, drawn, uniform = batch
         logits, candidates = followed_logits(net, items, drawn)
@@ -182,10 +182,10 @@ class Ratings(Objective):
         user, item, rating = batch
         return mse_loss(_rating_net(net).rate(user, item), rating)
 
-    def meet(self, net: ResponseNet, metrics: MetricCollection, batch: tuple[Tensor, Tensor, Tensor]) -> None:
+    def update_metrics(self, net: ResponseNet, metrics: MetricCollection, batch: tuple[Tensor, Tensor, Tensor]) -> None:
         """The same of a validation batch, the predictions within their bounds."""
         user, item, rating = batch
-        metrics.update(net.link(_rating_net(net).rate(user, item)), rating)
+        metrics.update(net.activation(_rating_net(net).rate(user, item)), rating)
 
     def calibrate(self, world: World, log: Log, first_items: Tensor) -> dict[str, Any]:
         """The threshold of the exit; also RMSE and MAE on the random ratings, beside the naive predictors."""

@@ -132,7 +132,7 @@ class IALPPretrain(LightningModule):
         if self.listwise_weight:
             assert batch.candidates is not None and batch.choice is not None
             learner = self.scheme.learner
-            logits = learner.actor.of(learner.state(batch.items, batch.length), batch.candidates)
+            logits = learner.actor.gather(learner.state(batch.items, batch.length), batch.candidates)
             picked = int((batch.choice < logits.shape[1]).sum())
             logs["listwise_loss"] = listwise_loss(logits, batch.choice) * weight_of_rank(picked)
             loss = loss + self.listwise_weight * logs["listwise_loss"]

@@ -93,7 +93,7 @@ class RewardModel(LoadableModule):
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_index: int) -> None:
         """The objective's measures."""
-        self.objective.meet(self.net, self.metrics, batch)
+        self.objective.update_metrics(self.net, self.metrics, batch)
         self.log_dict(dict(self.metrics.items()), prog_bar=True)
 
     @torch.no_grad()
@@ -130,7 +130,7 @@ class RewardModel(LoadableModule):
         """The measures of the restored weights."""
         self.metrics.reset()
         for batch in self.trainer.datamodule.val_dataloader():  # type: ignore[attr-defined]
-            self.objective.meet(self.net, self.metrics, tuple(part.to(self.device) for part in batch))
+            self.objective.update_metrics(self.net, self.metrics, tuple(part.to(self.device) for part in batch))
         scores = {name: float(value) for name, value in self.metrics.compute().items()}
         self.metrics.reset()
         return scores

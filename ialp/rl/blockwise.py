@@ -95,7 +95,7 @@ class BlockwisePolicy:
             end = min(first + size, self.num_items + 1)
             used = -(-(end - first) // GROUP) * GROUP
             for (_, policy, state), offset, room in zip(self.parts, self._offsets, rooms, strict=True):
-                policy.logits_between(state, first, end, out=room[: end - first])
+                write_logits(policy, state, first, out=room[: end - first])
                 if len(self.parts) > 1:
                     room += offset
             score = rooms[0][:used]
@@ -111,12 +111,21 @@ class BlockwisePolicy:
     def _at(self, ids: Tensor) -> Tensor:
         """(B, K) scores of ids (B, K); -inf past the end and where not allowed."""
         inside = ids.clamp(max=self.num_items)
-        scores = [
-            policy.logits_of(state, inside) + offset.unsqueeze(1)
-            for (_, policy, state), offset in zip(self.parts, self._offsets, strict=True)
-        ]
+        scores = []
+        for (_, policy, state), offset in zip(self.parts, self._offsets, strict=True):
+            head, temperature = policy.policy_head
+            scores.append(head.gather(state, inside) / temperature + offset.unsqueeze(1))
         barred = (ids.unsqueeze(2) == self.shown.unsqueeze(1)).any(2) | (ids > self.num_items) | (ids == 0)
         return torch.stack(scores).logsumexp(0).masked_fill(barred, -torch.inf)
+
+
+def write_logits(policy: ActorCritic, state: Tensor, first: int, out: Tensor) -> None:
+    """Writes the logits of states (B, D) for n items from the id `first` on, transposed, into `out` (n, B)."""
+    head, temperature = policy.policy_head
+    ids = slice(first, first + len(out))
+    torch.addmm(head.bias[ids].unsqueeze(1), head.weight[ids], state.to(out.dtype).T, out=out)
+    if temperature != 1.0:
+        out.div_(temperature)
 
 
 def group_sums(score: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class StepwisePolicy:
     def __init__(self, scheme: "Scheme", num_users: int, longest: int) -> None:
         self.scheme = scheme
         self.parts = [
-            (weight, policy, policy.encoder.memory(num_users, longest))
+            (weight, policy, policy.encoder.init_cache(num_users, longest))
             for weight, policy in scheme.mixture().values()
             if weight > 0
         ]

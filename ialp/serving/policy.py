@@ -5,8 +5,7 @@ from torch import Tensor, nn
 
 from ialp.masking import allowed_items, masked_log_softmax
 from ialp.nets import ActorCritic, SASRec
-from ialp.nets.actor_critic import ItemHead
-from ialp.nets.sasrec import at_length
+from ialp.nets.sasrec import at_length, finish, project
 from ialp.rl.schemes.saved import SavedPolicy
 
 
@@ -17,14 +16,17 @@ def encode(encoder: SASRec, items: Tensor) -> Tensor:
     """
     hidden = encoder.embed(items) + encoder.position_embedding(torch.arange(items.shape[1]))
     for layer in encoder.blocks.layers:
-        attention = layer.self_attn
-        projected = nn.functional.linear(layer.norm1(hidden), attention.in_proj_weight, attention.in_proj_bias)
-        query, key, value = projected.unflatten(2, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)  # (B, H, T, …)
-        attended = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        hidden = hidden + attention.out_proj(attended.transpose(1, 2).flatten(2))
-        hidden = hidden + layer.linear2(nn.functional.gelu(layer.linear1(layer.norm2(hidden))))
+        hidden = finish(layer, hidden, attend_causally(*project(layer, hidden), layer.self_attn.num_heads))
     assert encoder.blocks.norm is not None
     return encoder.blocks.norm(hidden)
+
+
+def attend_causally(query: Tensor, key_value: Tensor, heads: int) -> Tensor:
+    """Causal attention of queries (B, T, D) over keys beside values (B, T, 2 D)."""
+    query = query.unflatten(2, (heads, -1)).transpose(1, 2)  # (B, H, T, D / H)
+    key, value = key_value.unflatten(2, (2, heads, -1)).permute(2, 0, 3, 1, 4)
+    attended = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+    return attended.transpose(1, 2).flatten(2)
 
 
 class Acting(nn.Module):
@@ -37,8 +39,7 @@ class Acting(nn.Module):
     def __init__(self, policy: ActorCritic) -> None:
         super().__init__()
         self.encoder: SASRec = policy.encoder
-        self.head: ItemHead = policy.actor if policy.q_temperature is None else policy.critic
-        self.temperature = policy.q_temperature or 1.0
+        self.head, self.temperature = policy.policy_head
 
     def forward(self, items: Tensor, length: Tensor) -> Tensor:
         """(B, I) logits for histories (B, T) of `length` (B,) items."""

@@ -72,12 +72,14 @@ def test_a_response_does_not_depend_on_who_stands_beside(net):
     history = torch.randint(1, 31, (5, 20), generator=torch.Generator().manual_seed(0))
     history = history * (torch.arange(20) < length.unsqueeze(1))
     item = torch.tensor([4, 9, 16, 25, 30])
-    together = net.link(net.of(history, length, item))
+    together = net.activation(net.score_item(history, length, item))
     for order in (torch.tensor([4, 2, 0, 3, 1]), torch.tensor([1, 1, 4, 1])):
-        assert torch.allclose(net.link(net.of(history[order], length[order], item[order])), together[order], atol=1e-6)
+        assert torch.allclose(
+            net.activation(net.score_item(history[order], length[order], item[order])), together[order], atol=1e-6
+        )
     for user in range(5):
-        alone = net.of(history[user : user + 1, : length[user]], length[user : user + 1], item[user : user + 1])
-        assert torch.allclose(net.link(alone), together[user : user + 1], atol=1e-6)
+        alone = net.score_item(history[user : user + 1, : length[user]], length[user : user + 1], item[user : user + 1])
+        assert torch.allclose(net.activation(alone), together[user : user + 1], atol=1e-6)
     assert together.std() > 0.05  # these users do differ
 
 
@@ -199,7 +201,7 @@ def test_answers_step_by_step_are_those_of_the_whole_history(net):
             env = other
         items, length, action, here = env.items, env.length, actions(env, t), ~env.done
         reward = env.step(action).reward
-        expected = 5 * net.link(net.of(items, length, action)) * here
+        expected = 5 * net.activation(net.score_item(items, length, action)) * here
         assert torch.allclose(reward, expected, atol=1e-6)
         if t % 3 == 0:
             env.reset(env.done & (env.user != t % 8))

@@ -56,7 +56,7 @@ def test_saved_and_read_from_the_run_or_from_the_folder_itself(net, tmp_path):
 
 def test_all_of_it_is_in_force_in_its_env(net):
     env = World(net, [Impatient(2)], horizon=7, reward_scale=3.0).env(FIRST, 2, evaluation=True)
-    p = net.of(env.items, env.length, torch.tensor([4, 4])).sigmoid()
+    p = net.score_item(env.items, env.length, torch.tensor([4, 4])).sigmoid()
     assert torch.allclose(env.step(torch.tensor([4, 4])).reward, 3 * p)
     assert env.step(torch.tensor([5, 5])).terminated.all()
     assert env.items.shape == (2, 9)

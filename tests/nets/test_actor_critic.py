@@ -23,8 +23,10 @@ def test_heads_give_the_same_for_all_items_as_for_those_asked():
     state = torch.randn(3, 8)
     item = torch.tensor([[1, 20], [4, 5], [6, 0]])
     everything = policy.critic(state)
-    assert torch.allclose(policy.critic.of(state, item), everything.gather(1, item), atol=1e-6)
-    assert torch.allclose(policy.critic.of(state, item[:, 0]), everything.gather(1, item[:, :1]).squeeze(1), atol=1e-6)
+    assert torch.allclose(policy.critic.gather(state, item), everything.gather(1, item), atol=1e-6)
+    assert torch.allclose(
+        policy.critic.gather(state, item[:, 0]), everything.gather(1, item[:, :1]).squeeze(1), atol=1e-6
+    )
 
 
 def test_text_start_prefers_what_reads_like_the_last_item():

@@ -49,9 +49,9 @@ def test_answers_stay_within_the_bounds_and_depend_on_the_user_alone(net):
     assert torch.equal(net(items, torch.tensor([2, 1])), table[[0, 2]])
     item = torch.tensor([4, 2])
     expected = table[[0, 2], item]
-    assert torch.equal(net.link(net.of(items, torch.tensor([2, 1]), item)), expected)
+    assert torch.equal(net.activation(net.score_item(items, torch.tensor([2, 1]), item)), expected)
     states = net.states(items)[:, 1]
-    assert torch.allclose(net.link(net.score(states, item.unsqueeze(1))).squeeze(1), expected, atol=1e-6)
+    assert torch.allclose(net.activation(net.score(states, item.unsqueeze(1))).squeeze(1), expected, atol=1e-6)
 
 
 def test_the_table_is_made_anew_after_training(net):

@@ -24,7 +24,7 @@ def test_a_logit_is_state_times_item_plus_bias_plus_intercept(net):
     assert logits.shape == (2, 21)
     assert logits[0, 9] == pytest.approx(float(state @ net.vectors[9] + net.bias[9] - 0.7), abs=1e-5)
     item = torch.tensor([9, 14])
-    assert torch.allclose(net.of(HISTORY, LENGTH, item), logits[torch.arange(2), item], atol=1e-6)
+    assert torch.allclose(net.score_item(HISTORY, LENGTH, item), logits[torch.arange(2), item], atol=1e-6)
 
 
 @torch.no_grad()

@@ -21,21 +21,21 @@ def net(request) -> SASRec:
 
 @torch.no_grad()
 def test_states_item_by_item_are_those_of_one_pass(net):
-    states, memory = net(ITEMS), net.memory(3, 5)
+    states, cache = net(ITEMS), net.init_cache(3, 5)
     for t in range(5):
         rows = (t < LENGTH).nonzero().squeeze(1)
-        state = net.append(memory, ITEMS[rows, t], torch.full_like(rows, t), rows)
+        state = net.append(cache, ITEMS[rows, t], torch.full_like(rows, t), rows)
         assert torch.allclose(state, states[rows, t], atol=1e-6)
 
 
 @torch.no_grad()
 def test_histories_of_any_length_stand_side_by_side_and_begin_anew_without_clearing(net):
-    states, memory = net(ITEMS), net.memory(3, 5)
+    states, cache = net(ITEMS), net.init_cache(3, 5)
     position = torch.tensor([0, 2, 1])  # user 1 ends first, then the others, and all begin anew
     for row in range(3):
         for t in range(int(position[row])):
-            net.append(memory, ITEMS[[row], t], torch.tensor([t]), torch.tensor([row]))
+            net.append(cache, ITEMS[[row], t], torch.tensor([t]), torch.tensor([row]))
     for _ in range(9):
-        state = net.append(memory, ITEMS.gather(1, position[:, None]).squeeze(1), position)
+        state = net.append(cache, ITEMS.gather(1, position[:, None]).squeeze(1), position)
         assert torch.allclose(state, states[torch.arange(3), position], atol=1e-6)
         position = (position + 1) % LENGTH

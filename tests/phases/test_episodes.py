@@ -61,7 +61,9 @@ def test_rewards_are_the_users_answers_scaled(adapt):
     module = adapt()
     response = module.trainer.datamodule.env.response
     for batch in module.algorithm.batches:
-        expected = 0.1 * 5 * response.link(response.of(batch.items[batch.row], batch.length, batch.action))
+        expected = (
+            0.1 * 5 * response.activation(response.score_item(batch.items[batch.row], batch.length, batch.action))
+        )
         assert torch.allclose(batch.reward, expected, atol=1e-6)
 
 

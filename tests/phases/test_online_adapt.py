@@ -130,7 +130,7 @@ def test_reward_scale_keeps_the_critic_through_the_hand_over(source, reward_run,
     module = adapt(source, reward_run, tmp_path, FineTune(), pretrained)
     batch = module.trainer.datamodule.buffer.sample(64)
     learner = module.scheme.learner
-    q = learner.critic.of(learner.state(batch.items, batch.length), batch.action)
+    q = learner.critic.gather(learner.state(batch.items, batch.length), batch.action)
     assert float(q.detach().abs().max()) < 1 / (1 - module.algorithm.gamma)
 
 

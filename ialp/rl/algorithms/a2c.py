@@ -67,7 +67,7 @@ class A2C(Algorithm):
             following = self._following(scheme, batch, over, at_length(hidden, batch.length + 1, batch.row))
             target = self._target(batch, following)  # (B,)
             value = over.expectation(pi, over.q(learner.critic, state))
-        q = learner.critic.of(state, batch.action)
+        q = learner.critic.gather(state, batch.action)
         advantage = target - (value if self.baseline == "state" else q.detach())
         actor_loss = -(over.of(log_pi, batch.action) * advantage).mean()
         critic_loss = (target - q).square().mean()

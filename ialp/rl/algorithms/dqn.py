@@ -78,7 +78,7 @@ class DQN(nn.Module, Algorithm):
         """L over B transitions."""
         learner = scheme.learner
         hidden = learner.encoder(batch.items)  # (B, T, D), or (E, T, D): one causal pass holds s_t and s_{t+1}
-        q = learner.critic.of(at_length(hidden, batch.length, batch.row), batch.action)  # (B,)
+        q = learner.critic.gather(at_length(hidden, batch.length, batch.row), batch.action)  # (B,)
         with torch.no_grad():
             following = self._following(scheme, batch, at_length(hidden, batch.length + 1, batch.row))
             target = batch.reward + self.gamma * torch.where(batch.terminated, 0.0, following)
