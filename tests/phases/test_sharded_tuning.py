@@ -18,7 +18,7 @@ SCRIPT = """
 import sys
 from lightning import Trainer, seed_everything
 from lightning.pytorch.strategies import ModelParallelStrategy
-from ialp.data.prompts import PromptDataModule
+from ialp.datamodules.prompts import PromptDataModule
 from ialp.oracle import LocalLM, LoRA
 from ialp.phases.oracle_tuning import OracleTuning
 from tests.phases.test_oracle_tuning import ColourLog
