@@ -1,7 +1,7 @@
-"""What lies in the folders that a report is made of: runs to compare, and what each of the others is."""
+"""The runs that a report is made of, and the folders that it leaves out, with the reason."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -16,36 +16,29 @@ OF_A_RUN = ("config.yaml", DONE, "evaluation.csv", "metrics.csv")
 DEPTH = 2
 """Levels of folders below the one that holds the runs: config and run."""
 
-ONLINE, STAGE = "online", "stage"
-RUNNING, CRASHED, HALF, SET_ASIDE = "under way", "crashed", "half-finished", "set aside"
-DAMAGED, SUPERSEDED, FOREIGN = "damaged", "superseded", "foreign"
-
 
 @dataclass
 class Folder:
-    """One folder and what it is.
+    """One folder.
 
     Attributes:
-        state: One of the words above.
-        said: Why, in words.
+        online: A run of online adaptation, finished or not.
+        finished: Its figures can be used.
+        reason: Why it is in no table; "" where it is in one.
     """
 
     run: RunData
-    state: str
-    said: str = ""
-
-    @property
-    def path(self) -> Path:
-        """Where it lies."""
-        return self.run.folder
+    online: bool = False
+    finished: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One policy of one finished online run: what a row of a table is made of.
+    """One policy of one finished online run.
 
     Attributes:
-        world: Config and folder of the reward run whose users were met.
+        world: Config and folder of the reward run that simulated the users.
         figures: Rows of evaluation.csv of this policy, by epoch.
         training: Means over the latest 20 training episodes, by environment steps; empty for a frozen policy.
     """
@@ -62,17 +55,25 @@ class Measured:
         """Environment steps at the last evaluation."""
         return int(self.figures["environment_steps"][-1])
 
+    @property
+    def seconds_per_1000(self) -> float | None:
+        """Seconds of rollout and update per 1,000 environment steps; None where they were not recorded."""
+        seconds = self.run.results.get("seconds_per_step")
+        return 1000 * float(seconds) if seconds and self.end else None
+
 
 @dataclass
 class Collection:
-    """All folders, and the measured policies of the online runs among them."""
+    """All folders, and the measured policies of the finished online runs among them."""
 
-    folders: list[Folder] = field(default_factory=list)
-    measured: list[Measured] = field(default_factory=list)
+    folders: list[Folder]
+    measured: list[Measured]
 
-    def of_state(self, *states: str) -> list[Folder]:
-        """The folders in these states."""
-        return [folder for folder in self.folders if folder.state in states]
+    @property
+    def lineage(self) -> list[RunData]:
+        """The runs in the tables and all that they were built on, each once, inputs first."""
+        runs = (run for measured in self.measured for run in measured.run.lineage if run.done)
+        return list({run.folder.resolve(): run for run in runs}.values())
 
 
 def collect(places: Iterable[str | Path]) -> Collection:
@@ -87,45 +88,36 @@ def collect(places: Iterable[str | Path]) -> Collection:
             raise UserError(f"{place}: no such folder; a report is made of folders of runs, such as runs/")
         for path in _cells(place) if _is_grid(place) else _candidates(place, DEPTH):
             found.setdefault(path.resolve(), classify(RunData(path)))
-    collection = Collection(list(found.values()))
-    online = collection.of_state(ONLINE)
+    online = [each for each in found.values() if each.finished and each.online]
     if not online:
-        named = "; ".join(f"{each.path}: {each.state}" for each in collection.folders[:3])
+        named = "; ".join(f"{each.run.folder}: {each.reason or 'no online run'}" for each in list(found.values())[:3])
         raise UserError(
             f"no finished online run in {', '.join(map(str, places))}" + (f" ({named}, …)" if named else "")
         )
-    collection.measured = _latest([each for folder in online for each in _measured(folder.run)], found)
-    return collection
+    measured = _latest([each for folder in online for each in _measured(folder.run)])
+    shown = {each.run.folder.resolve() for each in measured}
+    for folder in online:
+        if folder.run.folder.resolve() not in shown:
+            folder.reason = "superseded: another run of the same method and seed is longer or later"
+    return Collection(list(found.values()), measured)
 
 
 def classify(run: RunData) -> Folder:
-    """Say what a folder is."""
-    if ".unfinished-" in run.folder.name:
-        return Folder(run, SET_ASIDE, "an earlier attempt at the run of that name")
-    if not (run.folder / "config.yaml").is_file():
-        return Folder(run, FOREIGN, "no config.yaml: not made by ialp fit")
-    if not (run.config.get("model") or {}).get("class_path"):
-        return Folder(run, FOREIGN, "its config.yaml names no model: not one of ialp fit")
-    online = "scheme" in (run.config["model"].get("init_args") or {})
+    """Whether a folder's figures can be used, and if not, why."""
+    model = run.config.get("model") or {}
+    if not model.get("class_path"):
+        return Folder(run, reason="foreign: no config.yaml with a model, so not made by ialp fit")
+    online = "scheme" in (model.get("init_args") or {})
     try:
         done = read_done(run.folder)
     except UserError:
-        return Folder(run, DAMAGED, "its done.json is not what a run writes")
-    if done is None:
-        progress = _progress(run, online)
-        if being_made(run.folder):
-            return Folder(run, RUNNING, progress)
-        if (said := read_crash(run.folder)) is not None:
-            return Folder(run, CRASHED, f"{progress}, by {said}")
-        return Folder(run, HALF, f"{progress}; no {DONE}, and no process here is making it")
-    if not online:
-        return Folder(run, STAGE)
-    said = _unusable(run)
-    return Folder(run, DAMAGED if said else ONLINE, said)
+        return Folder(run, online, reason="damaged: its done.json is not what a run writes")
+    reason = _unfinished(run) if done is None else _damage(run) if online else ""
+    return Folder(run, online, not reason, reason)
 
 
 def world_of(run: RunData) -> str:
-    """Config and folder of the reward run that an online run met the users of; "" where its config names none."""
+    """Config and folder of the reward run that an online run was measured in; "" where done.json names none."""
     place = (run.done.get("upstream") or {}).get("reward_model")
     return "/".join(Path(place).parts[-2:]) if place else ""
 
@@ -142,66 +134,59 @@ def _cells(grid: Path) -> list[Path]:
 
 
 def _candidates(place: Path, depth: int) -> Iterator[Path]:
-    if _is_grid(place):
-        return  # summary and logs, whose runs lie elsewhere
-    below = sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if any((place / name).is_file() for name in OF_A_RUN) or not depth or not below:
-        if depth < DEPTH or any((place / name).is_file() for name in OF_A_RUN):
-            yield place
+    """The folders that may be runs, without a grid's logs and without earlier attempts that `set_aside` renamed."""
+    if _is_grid(place) or ".unfinished-" in place.name:
         return
-    for path in below:
-        yield from _candidates(path, depth - 1)
+    below = sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if any((place / name).is_file() for name in OF_A_RUN) or (depth < DEPTH and not (depth and below)):
+        yield place
+    elif depth:
+        for path in below:
+            yield from _candidates(path, depth - 1)
 
 
-def _progress(run: RunData, online: bool) -> str:
-    """How far an unfinished run came."""
-    wanted = (run.config.get("trainer") or {}).get("max_epochs")
-    steps = ((run.config.get("model") or {}).get("init_args") or {}).get("max_environment_steps")
+def _unfinished(run: RunData) -> str:
+    """What became of a run without done.json."""
     measured = run.evaluation()
-    if not online:
-        return "before its end"
-    if not len(measured):
-        return "before anything was measured"
-    if steps:
-        return f"after {max(measured['environment_steps'].to_list()):,} of {steps:,} environment steps"
-    return f"at e = {max(measured['epoch'].to_list())}" + (f" of {wanted}" if wanted else "")
+    steps = f"after {max(measured['environment_steps']):,} environment steps" if len(measured) else "before a figure"
+    if being_made(run.folder):
+        return f"under way: {steps}"
+    if (error := read_crash(run.folder)) is not None:
+        return f"crashed: {steps}, by {error}"
+    return f"half-finished: {steps}; no {DONE}, and no process on this machine is making it"
 
 
-def _unusable(run: RunData) -> str:
+def _damage(run: RunData) -> str:
     """Why a finished online run cannot be shown; "" where it can."""
-    if not len(run.evaluation()):
-        return "finished, but its evaluation.csv is missing, empty or lacks columns"
+    figures = run.evaluation()
+    if not len(figures):
+        return "damaged: its evaluation.csv is missing, empty or lacks columns"
     if not world_of(run):
-        return "finished, but its done.json names no reward_model: its world is unknown"
-    rows = run.evaluation().filter(~pl.all_horizontal(pl.col(name).cast(pl.Float64).is_finite() for name in FIGURES))
-    return f"finished, but a figure at e = {rows['epoch'][0]} is no number" if len(rows) else ""
+        return "damaged: its done.json names no reward_model, so its world is unknown"
+    wrong = figures.filter(~pl.all_horizontal(pl.col(name).cast(pl.Float64).is_finite() for name in FIGURES))
+    return f"damaged: a figure at e = {wrong['epoch'][0]} is no number" if len(wrong) else ""
 
 
 def _measured(run: RunData) -> Iterator[Measured]:
     """The policies of a run: what it adapted, and what it started from."""
-    own, evaluation = method_of(run), run.evaluation()
+    evaluation, training, seed = run.evaluation(), run.training(), int(run.done["seed"])
     for policy in sorted(evaluation["policy"].unique()):
-        method = frozen_method(run) if policy == "frozen" else own
         rows = evaluation.filter(pl.col("policy") == policy).sort("epoch")
-        training = run.training()
         if policy == "frozen":
-            rows, training = rows[:1], training.clear()
-        yield Measured(run, method, world_of(run), int(run.done["seed"]), rows, training)
+            yield Measured(run, frozen_method(run), world_of(run), seed, rows[:1], training.clear())
+        else:
+            yield Measured(run, method_of(run), world_of(run), seed, rows, training)
 
 
-def _latest(measured: list[Measured], folders: dict[Path, Folder]) -> list[Measured]:
-    """One of each method, world and seed: the longest, then the latest; the folder of another says so."""
+def _latest(measured: list[Measured]) -> list[Measured]:
+    """One of each method, world and seed: the longest, then the latest."""
     kept: dict[tuple[object, ...], Measured] = {}
     # A run that only evaluates a frozen policy comes before those that have it beside another.
-    for each in sorted(measured, key=lambda m: (_only_frozen(m), m.end, str(m.run.done.get("finished"))), reverse=True):
+    for each in sorted(
+        measured,
+        key=lambda m: (m.run.class_of("scheme") == "Frozen", m.end, str(m.run.done.get("finished"))),
+        reverse=True,
+    ):
         key = each.world, each.method.name, each.method.exploration, each.method.settings, each.seed
         kept.setdefault(key, each)
-    shown = {each.run.folder.resolve() for each in kept.values()}
-    for path, folder in folders.items():
-        if folder.state == ONLINE and path not in shown:
-            folder.state, folder.said = SUPERSEDED, "another run of the same method and seed is longer or later"
     return sorted(kept.values(), key=lambda each: (each.world, each.seed))
-
-
-def _only_frozen(measured: Measured) -> bool:
-    return measured.run.class_of("scheme") == "Frozen"

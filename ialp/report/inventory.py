@@ -1,149 +1,111 @@
-"""What a report is made of: data sets, coverage and what is missing, folders that were left out, provenance."""
+"""What a report is made of: data sets, seeds that are missing, folders that were left out, provenance."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from pathlib import Path
 
+from ialp.data.rating_log import RatingLog
 from ialp.errors import UserError
-from ialp.report.collect import ONLINE, STAGE, Collection
+from ialp.report.collect import Collection
 from ialp.report.comparison import END, PAPER_NAMES, Row, World
 from ialp.report.methods import BASELINES, EXPLORATIONS, FROZEN, LLM_ONLINE, OURS
-from ialp.report.result_tables import TABLES, paper_figures
-from ialp.report.tables import BEST, Cell, Section, Table, text_cells
+from ialp.report.results import TABLES, paper_figures
+from ialp.report.tables import BEST, Cell, Section, Table, row
 from ialp.runs.data import RunData
+from ialp.runs.open import data_module
 
-SEEDS = {"table3": 10, "table4": 5, "table4b": 5, "table5": 5, "figures": 3}
-"""Seeds that each table, and the figures, want."""
+FIGURES = "figures"
+SEEDS = {"table3": 10, "table4": 5, "table4b": 5, "table5": 5, FIGURES: 3}
+"""Number of seeds that each table, and the figures, want."""
 WITH_LLM_ONLINE = ("LFM", "Industry")
 """Worlds in which the paper compares with LLMOnline and under several explorations (Figures 8 to 11)."""
 
 
 def data_table(worlds: Sequence[World], data_root: str | None) -> Table:
-    """Table 2: what the logs hold, beside the paper's."""
+    """Table 2: the sizes of the logs, and the paper's."""
     columns = ["data set", "items", "sequences or users", "interactions", "item attributes"]
     table = Table("table2", "Table 2. Data sets", columns)
-    table.sections = [Section("this report"), Section("the paper")]
+    ours = Section("this report")
     for world in worlds:
         try:
-            known = _data_statistics(world.reward, data_root)
+            ours.rows.append(row(world.label, *_log_sizes(world.reward, data_root)))
         except UserError as error:
             table.notes.append(f"{world.label}: sequences and interactions unknown: {error}")
-            known = {"items": _known_items(world.reward)}
-        shown = [f"{known[key]:,}" if known.get(key) else "–" for key in ("items", "sequences", "interactions")]
-        table.sections[0].rows.append(text_cells([world.label, *shown, known.get("attributes", "–")]))
-        table.records.append({"source": "this report", "data": world.label} | known)
-    for name, (items, sequences, interactions) in paper_figures()["data"].items():
-        table.sections[1].rows.append(text_cells([name, f"{items:,}", f"{sequences:,}", f"{interactions:,}", ""]))
-        record = {"items": items, "sequences": sequences, "interactions": interactions}
-        table.records.append({"source": "the paper", "data": name} | record)
+            items = (world.reward.done.get("data") or {}).get("items") if world.reward else None
+            ours.rows.append(row(world.label, items, None, None, "–"))
+    printed = [row(name, *sizes, "") for name, sizes in paper_figures()["data"].items()]
+    table.sections = [ours, Section("the paper", printed)]
     return table
 
 
 def coverage_table(worlds: Sequence[World]) -> Table:
-    """Seeds that are there, of those that each table wants; what is missing stands in bold, and in the CSV."""
-    columns = ["method", *(TABLES[key][1].partition(".")[0] for key in TABLES), "figures"]
+    """Seeds that are there, of those that each table wants; what is missing stands in bold."""
+    wanted = [*TABLES, FIGURES]
+    columns = ["method", *(TABLES[key][1].partition(".")[0] for key in TABLES), FIGURES]
     table = Table("missing", "What is there, and what is missing: seeds of each method", columns)
     by_label = {world.label: world for world in worlds}
-    for label in [*dict.fromkeys([*PAPER_NAMES.values(), *by_label])]:
+    for label in dict.fromkeys([*PAPER_NAMES.values(), *by_label]):
         world = by_label.get(label)
         section = Section(label if world else f"{label}: no run at all")
         for method, exploration in _wanted_rows(label, world):
-            row = _find(world, method, exploration)
-            cells = [_covered(table, label, row, method, exploration, key) for key in [*TABLES, "figures"]]
+            found = _find(world, method, exploration) if world else None
             name = method if exploration is None else f"{method}, {exploration}"
-            section.rows.append([Cell(name), *cells])
+            section.rows.append(row(name, *(_covered(found, method, exploration, key) for key in wanted)))
         table.sections.append(section)
     table.notes = ["Seeds there, of those wanted; bold where some are missing. –: not wanted there."]
     return table
 
 
+def missing_places(table: Table) -> int:
+    """How many places of the coverage table have fewer seeds than wanted."""
+    return sum(cell.rank == BEST for section in table.sections for cells in section.rows for cell in cells)
+
+
 def folders_table(collection: Collection) -> Table:
     """Folders whose figures are in no table, and why."""
-    table = Table("folders", "Folders that are not in the tables", ["folder", "is", "because"], words=True)
-    left = [each for each in collection.folders if each.state not in (ONLINE, STAGE)]
-    table.sections = [Section("", [text_cells([each.path, each.state, each.said]) for each in left])]
-    table.records = [{"folder": str(each.path), "state": each.state, "why": each.said} for each in left]
-    used = len(collection.of_state(ONLINE)), len(collection.of_state(STAGE))
-    table.notes = [f"In the tables: {used[0]} online runs; {used[1]} finished runs of other stages lie beside them."]
-    return table
+    left = [row(str(each.run.folder), each.reason) for each in collection.folders if each.reason]
+    used = [each.online for each in collection.folders if not each.reason]
+    note = (
+        f"In the tables: {sum(used)} online runs; beside them: {len(used) - sum(used)} finished runs of other stages."
+    )
+    return Table(
+        "folders", "Folders that are not in the tables", ["folder", "is"], [Section("", left)], [note], words=True
+    )
 
 
 def provenance_table(collection: Collection) -> Table:
-    """How each run that is shown was made, and what it was built on."""
+    """How the runs in the tables were made, and what they were built on, config by config."""
     columns = ["config", "seeds", "seconds each", "finished", "code", "command"]
-    table = Table("provenance", "Provenance", columns, words=True)
     by_config: dict[str, list[RunData]] = defaultdict(list)
-    for run in lineage(collection):
+    for run in collection.lineage:
         by_config[str(run.done.get("stage") or run.name)].append(run)
-    section = Section("")
-    for config, runs in by_config.items():
-        seeds = sorted({int(run.done.get("seed", 0)) for run in runs})
-        seconds = [float(run.done.get("seconds", 0)) for run in runs]
-        days = sorted({str(run.done.get("finished", ""))[:10] for run in runs})
-        codes = sorted({str(run.done.get("code") or "installed package")[:9] for run in runs})
-        command = f"ialp fit --config configs/{config}.yaml --seed_everything {seeds[0] if len(seeds) == 1 else 'SEED'}"
-        when = " – ".join(dict.fromkeys((days[0], days[-1])))
-        shown = [config, _spans(seeds), _range(seconds), when, ", ".join(codes), command]
-        section.rows.append(text_cells(shown))
-    table.records = [_provenance_record(run) for run in lineage(collection)]
-    table.sections = [section]
-    total = sum(float(run.done.get("seconds", 0)) for run in lineage(collection))
-    table.notes = [
+    section = Section("", [row(config, *_provenance(config, runs)) for config, runs in by_config.items()])
+    total = sum(float(run.done.get("seconds", 0)) for run in collection.lineage)
+    notes = [
         f"Wall time of all these runs together: {total / 3600:.1f} hours. Settings that a command line changed are in "
-        "each run's config.yaml.",
-        *versions(collection),
+        "each run's config.yaml."
     ]
-    return table
+    versions = {", ".join(f"{k} {v}" for k, v in (r.done.get("versions") or {}).items()) for r in collection.lineage}
+    notes += [f"Versions: {line}." for line in sorted(versions) if line]
+    return Table("provenance", "Provenance", columns, [section], notes, words=True)
 
 
-def versions(collection: Collection) -> list[str]:
-    """Each set of versions that runs were made with, in a line."""
-    found = {", ".join(f"{k} {v}" for k, v in (run.done.get("versions") or {}).items()) for run in lineage(collection)}
-    return [f"Versions: {line}." for line in sorted(found) if line]
-
-
-def lineage(collection: Collection) -> list[RunData]:
-    """The runs that are shown and all that they were built on, each once, inputs first."""
-    found: dict[Any, RunData] = {}
-    for measured in collection.measured:
-        found.update((run.folder.resolve(), run) for run in measured.run.lineage if run.done)
-    return list(found.values())
-
-
-def _data_statistics(reward: RunData | None, data_root: str | None) -> dict[str, Any]:
-    """Sizes of the log that a world's reward model learnt from."""
-    from ialp.data.rating_log import RatingLog
-    from ialp.runs.open import data_module
-
+def _log_sizes(reward: RunData | None, data_root: str | None) -> tuple[int, int, int, str]:
+    """Items, sequences or users, interactions and attributes of the log that a world's reward model was trained on."""
     if reward is None:
         raise UserError("its reward run is not there")
-    if data_root is None and (reward.config.get("data_root") is not None) and not _root_exists(reward):
+    log_config = ((reward.config.get("data") or {}).get("init_args") or {}).get("log") or {}
+    root = (log_config.get("init_args") or {}).get("root")
+    if root and data_root is None and not Path(str(root)).is_dir():
         raise UserError("its data lies elsewhere now; give --data_root")
-    log = data_module(reward, data_root if _root_is_known(reward) else None).source.load()
+    log = data_module(reward, data_root if root else None).source.load()
     if log.fingerprint != (reward.done.get("data") or {}).get("fingerprint"):
-        raise UserError("the data at --data_root is not what its reward model learnt from")
+        raise UserError("the data at --data_root is not what its reward model was trained on")
     if isinstance(log, RatingLog):
         sequences, interactions = log.num_users, len(log.rated) + len(log.rated_at_random)
     else:
         sequences, interactions = len(log.train) + len(log.test), len(log.train.items) + len(log.test.items)
-    attributes = "; ".join(log.attribute_names)
-    known = {"items": log.catalogue.num_items, "sequences": sequences, "interactions": interactions}
-    return known | {"attributes": attributes}
-
-
-def _root_is_known(reward: RunData) -> bool:
-    log = ((reward.config.get("data") or {}).get("init_args") or {}).get("log") or {}
-    return bool((log.get("init_args") or {}).get("root"))
-
-
-def _root_exists(reward: RunData) -> bool:
-    from pathlib import Path
-
-    return Path(str(reward.config.get("data_root"))).is_dir()
-
-
-def _known_items(reward: RunData | None) -> int | None:
-    return (reward.done.get("data") or {}).get("items") if reward else None
+    return log.catalogue.num_items, sequences, interactions, "; ".join(log.attribute_names)
 
 
 def _wanted_rows(label: str, world: World | None) -> Iterator[tuple[str, str | None]]:
@@ -156,57 +118,40 @@ def _wanted_rows(label: str, world: World | None) -> Iterator[tuple[str, str | N
 
 
 def _explored(world: World | None) -> str:
-    """The scheme of A-iALP that was run under most explorations: the paper does not say which its figures have."""
-    rows = [row for row in world.rows if not row.variant] if world else []
-    return max(OURS, key=lambda base: len({row.method.exploration for row in rows if row.base == base}))
+    """The scheme of A-iALP with runs under most explorations: the paper does not name that of its figures."""
+    rows = [each for each in world.rows if not each.variant] if world else []
+    return max(OURS, key=lambda base: len({each.method.exploration for each in rows if each.base == base}))
 
 
-def _find(world: World | None, method: str, exploration: str | None) -> Row | None:
-    if world is None:
-        return None
+def _find(world: World, method: str, exploration: str | None) -> Row | None:
     if exploration is None:
         return world.row_of(method)
-    rows = (row for row in world.rows if row.base == method and row.method.exploration == exploration)
-    return next((row for row in rows if not row.variant), None)
+    rows = (each for each in world.rows if each.base == method and each.method.exploration == exploration)
+    return next((each for each in rows if not each.variant), None)
 
 
-def _covered(table: Table, world: str, row: Row | None, method: str, exploration: str | None, key: str) -> Cell:
-    """Seeds there of those wanted by a table or the figures; what is missing is recorded."""
-    if key == "figures":
-        wanted = 0 if method == FROZEN else SEEDS[key]
-    else:
-        wanted = SEEDS[key] if method in TABLES[key][2] and exploration is None else 0
+def _covered(found: Row | None, method: str, exploration: str | None, key: str) -> Cell:
+    """Seeds there, of those that a table or the figures want."""
+    wanted = SEEDS[key]
+    if (method == FROZEN) if key == FIGURES else (exploration is not None or method not in TABLES[key][2]):
+        return Cell(None)
     if method == LLM_ONLINE:
-        wanted = min(wanted, SEEDS["figures"])
-    if not wanted:
-        return Cell("–")
-    moment = END if key == "figures" else TABLES[key][0]
-    seeds = sorted(row.values(moment, "return")) if row else []
-    if len(seeds) >= wanted:
-        return Cell(str(len(seeds)))
-    known = {"world": world, "method": method, "exploration": exploration or "", "for": key}
-    table.records.append(known | {"there": len(seeds), "wanted": wanted, "seeds": " ".join(map(str, seeds))})
-    return Cell(f"{len(seeds)} of {wanted}", rank=BEST)
+        wanted = min(wanted, SEEDS[FIGURES])
+    there = len(found.values(END if key == FIGURES else TABLES[key][0], "return")) if found else 0
+    return Cell(there) if there >= wanted else Cell(f"{there} of {wanted}", BEST)
 
 
-def _provenance_record(run: RunData) -> dict[str, Any]:
-    done = run.done
-    known = {key: done.get(key) for key in ("stage", "seed", "fingerprint", "seconds", "finished", "code")}
-    return {"run": str(run.folder)} | known | (done.get("versions") or {})
+def _provenance(config: str, runs: Sequence[RunData]) -> Iterator[str]:
+    """Seeds, seconds, days, commits and command of one config's runs."""
+    seeds = sorted({int(run.done.get("seed", 0)) for run in runs})
+    yield ", ".join(map(str, seeds))
+    yield _span(f"{seconds:,.0f}" for seconds in sorted(float(run.done.get("seconds", 0)) for run in runs))
+    yield _span(sorted(str(run.done.get("finished", ""))[:10] for run in runs))
+    yield ", ".join(sorted({str(run.done.get("code") or "installed package")[:9] for run in runs}))
+    yield f"ialp fit --config configs/{config}.yaml --seed_everything {seeds[0] if len(seeds) == 1 else 'SEED'}"
 
 
-def _spans(numbers: Sequence[int]) -> str:
-    """0, 1, 2, 5 as "0–2, 5"."""
-    spans: list[list[int]] = []
-    for each in numbers:
-        if spans and each == spans[-1][-1] + 1:
-            spans[-1].append(each)
-        else:
-            spans.append([each])
-    return ", ".join(f"{span[0]}–{span[-1]}" if len(span) > 1 else str(span[0]) for span in spans)
-
-
-def _range(values: Iterable[float]) -> str:
-    ordered = sorted(values)
-    low, high = f"{ordered[0]:,.0f}", f"{ordered[-1]:,.0f}"
-    return low if low == high else f"{low} – {high}"
+def _span(ordered: Iterable[str]) -> str:
+    """First and last of what is in order; one where they are the same."""
+    first, *_, last = [*(each := list(ordered)), each[-1]]
+    return first if first == last else f"{first} – {last}"

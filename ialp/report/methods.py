@@ -1,12 +1,9 @@
-"""Which method a run is: read from the classes and settings in its config, never from the name of its folder."""
+"""The method of a run, read from the classes and settings in its config, never from the name of its folder."""
 
-import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from ialp.classes import find_class
 from ialp.runs.data import RunData
 from ialp.runs.fingerprint import TRAINER_KEYS, learning_callbacks, without_places
 
@@ -15,23 +12,23 @@ FINE_TUNE = "A-iALP FineTune"
 POLICY_SET = "A-iALP PolicySet"
 LLM_ONLINE = "LLMOnline"
 SCRATCH = {"DQN": "DQN", "Reinforce": "PG", "A2C": "A2C"}
-"""Algorithms that start from nothing, in the paper's order -> what the paper calls them."""
+"""Class of an algorithm -> the paper's name, in the paper's order."""
 SCHEMES = {"LLMOnline": LLM_ONLINE, "FineTune": FINE_TUNE, "PolicySet": POLICY_SET}
 ORDER = [*SCRATCH.values(), LLM_ONLINE, FROZEN, FINE_TUNE, POLICY_SET]
-"""Rows of a table from above; methods that are not among these follow."""
+"""Rows of a table from above; other methods follow."""
 OURS = (FINE_TUNE, POLICY_SET)
 BASELINES = tuple(SCRATCH.values())
 EXPLORATIONS = {"EpsilonGreedy": "ε-greedy", "Categorical": "categorical", "Greedy": "greedy"}
 
 LENGTHS = {"max_epochs", "min_epochs", "max_steps", "min_steps", "max_time"}
-"""Keys of the trainer that say how long a run goes on: the figures before its end are the same for any length."""
-MEASURING = {"evaluate_sampled", "pretrained", "reward_model", "max_environment_steps", "budget"}
-"""Arguments that do not change what is learnt before an end, or that stand for a run, which is compared as such."""
+"""Keys of the trainer that end a run: the figures before its end are the same for any length."""
+NOT_LEARNT = {"evaluate_sampled", "pretrained", "reward_model", "max_environment_steps", "budget"}
+"""Arguments that do not change what is learnt before the end, or name a run, whose own settings are compared."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """What makes two runs runs of one method, seeds apart.
+    """What runs that differ in their seed only have in common.
 
     Attributes:
         name: The paper's name; the config's name where scheme or algorithm are not the project's own.
@@ -48,20 +45,28 @@ class Method:
 
 def method_of(run: RunData) -> Method:
     """The method of an online run."""
-    arguments = (run.config.get("model") or {}).get("init_args") or {}
-    scheme, algorithm = _own_class(arguments.get("scheme")), _own_class(arguments.get("algorithm"))
-    config = str(run.done.get("stage") or run.name)
-    name = _name(scheme, algorithm) or config
-    if name == FROZEN:
+    if (name := method_name(run)) == FROZEN:
         return frozen_method(run)
-    chosen = (arguments.get("exploration") or {}).get("class_path", "")
-    exploration = EXPLORATIONS.get(_own_class(arguments.get("exploration")), chosen.rpartition(".")[2])
-    return Method(name, exploration, _settings(run), config)
+    exploration = _arguments(run).get("exploration")
+    chosen = EXPLORATIONS.get(_own_class(exploration)) or (exploration or {}).get("class_path", "").rpartition(".")[2]
+    return Method(name, chosen, _settings(run), _config(run))
 
 
 def frozen_method(run: RunData) -> Method:
-    """The policy that an online run started from: all that matters of it is how it was pre-trained."""
-    return Method(FROZEN, "", _of_pretraining(run), str(run.done.get("stage") or run.name))
+    """The policy that an online run started from: only how it was pre-trained matters."""
+    return Method(FROZEN, "", _of_pretraining(run), _config(run))
+
+
+def method_name(run: RunData) -> str:
+    """The paper's name of a run's scheme and algorithm; the config's where one of them is somebody's own class."""
+    scheme, algorithm = (_own_class(_arguments(run).get(part)) for part in ("scheme", "algorithm"))
+    if scheme == "Frozen":
+        return FROZEN
+    if scheme == "Scratch" and algorithm in SCRATCH:
+        return SCRATCH[algorithm]
+    if scheme in SCHEMES and algorithm in SCRATCH:
+        return SCHEMES[scheme] + ("" if algorithm == "A2C" else f", {SCRATCH[algorithm]}")
+    return _config(run)
 
 
 def differences(method: Method, other: Method) -> dict[str, str]:
@@ -71,26 +76,22 @@ def differences(method: Method, other: Method) -> dict[str, str]:
     return {key: mine.get(key, "none") for key in keys}
 
 
-def _name(scheme: str, algorithm: str) -> str:
-    """The paper's name of a scheme with an algorithm; "" where one of them is somebody's own."""
-    if scheme == "Frozen":
-        return FROZEN
-    if scheme == "Scratch":
-        return SCRATCH.get(algorithm, "")
-    if scheme in SCHEMES and algorithm in SCRATCH:
-        return SCHEMES[scheme] + ("" if algorithm == "A2C" else f", {SCRATCH[algorithm]}")
-    return ""
+def _config(run: RunData) -> str:
+    return str(run.done.get("stage") or run.name)
+
+
+def _arguments(run: RunData) -> Mapping[str, Any]:
+    return (run.config.get("model") or {}).get("init_args") or {}
 
 
 def _own_class(part: Any) -> str:
-    """Name of a class of this project, "" for anything else."""
+    """Name of a class of this project; "" for anything else."""
     path = str(part.get("class_path", "")) if isinstance(part, Mapping) else ""
-    module, _, name = path.rpartition(".")
-    return name if not module or module.split(".")[0] == "ialp" else ""
+    return path.rpartition(".")[2] if path.startswith("ialp.") else ""
 
 
 def _settings(run: RunData) -> tuple[tuple[str, str], ...]:
-    """What was set in model, data and trainer, and for what the run was built on, without seeds and places."""
+    """Model, data, trainer and what the run was built on, without seeds and places."""
     config, trainer = run.config, run.config.get("trainer") or {}
     content = {
         "model": config.get("model"),
@@ -103,7 +104,7 @@ def _settings(run: RunData) -> tuple[tuple[str, str], ...]:
 
 
 def _of_pretraining(run: RunData) -> tuple[tuple[str, str], ...]:
-    """Settings of the pre-training that a run was built on, and of the oracle that judged there."""
+    """Settings of the pre-training that a run was built on, and of the oracle's tuning behind it."""
     found: list[tuple[str, str]] = []
     for key in ("pretrained", "oracle"):
         if (above := run.upstream.get(key)) is not None:
@@ -113,33 +114,13 @@ def _of_pretraining(run: RunData) -> tuple[tuple[str, str], ...]:
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Leaves with their dotted keys; nothing for what is not set. Wrapping keys of classes are left out of the path."""
+    """Leaves with their dotted keys, `class_path` and `init_args` left out of the path; nothing for what is not set."""
     if isinstance(value, Mapping):
-        filled = _with_defaults(value)
-        for key, item in filled.items():
-            if key not in MEASURING:
+        for key, item in value.items():
+            if key not in NOT_LEARNT:
                 yield from _flat(item, path if key in ("class_path", "init_args") else f"{path}.{key}".lstrip("."))
     elif isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _flat(item, f"{path}.{number}")
+        for index, item in enumerate(value):
+            yield from _flat(item, f"{path}.{index}")
     elif value is not None:
         yield path, str(value)
-
-
-def _with_defaults(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A class as configured, with its own defaults for what the config does not say: an older config says less."""
-    if "class_path" not in value:
-        return value
-    return {**value, "init_args": {**_defaults(str(value["class_path"])), **(value.get("init_args") or {})}}
-
-
-@cache
-def _defaults(class_path: str) -> dict[str, Any]:
-    """Plain defaults of the arguments of a class of this project."""
-    if not class_path.startswith("ialp."):
-        return {}
-    try:
-        parameters = inspect.signature(find_class(class_path)).parameters.values()
-    except LookupError:  # a class that this version has no more
-        return {}
-    return {each.name: each.default for each in parameters if isinstance(each.default, bool | int | float | str)}

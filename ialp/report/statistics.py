@@ -1,8 +1,6 @@
-"""What several seeds say: means, paired differences, probabilities of improvement, all with bootstrap intervals.
+"""Statistics over seeds, with 95 % percentile intervals of `scipy.stats.bootstrap` from a fixed seed of their own.
 
-Intervals are 95 % percentile intervals of `scipy.stats.bootstrap` over seeds, with a fixed seed of their own: the same
-figures give the same interval. With 5 seeds such an interval covers the true mean in about 84 % of cases, with 10 in
-about 90 %.
+With 5 seeds such an interval covers the true mean in about 84 % of cases, with 10 in about 90 %.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,14 +18,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its interval.
-
-    Attributes:
-        value: The figure itself.
-        low: Lower end of the interval; None where one seed says nothing about the spread.
-        high: Upper end, likewise.
-        n: Seeds, or pairs of seeds, behind it.
-    """
+    """A figure, the ends of its interval (None where a single seed shows no spread), and the number n of seeds."""
 
     value: float
     low: float | None = None
@@ -42,20 +33,20 @@ def mean(values: Sequence[float]) -> Estimate:
 
 def paired_difference(first: Mapping[int, float], second: Mapping[int, float]) -> Estimate | None:
     """Mean over the common seeds of first − second; None without a common seed."""
-    x, y = common(first, second)
+    x, y = _common(first, second)
     return mean(list(x - y)) if len(x) else None
 
 
 def ratio_of_means(first: Mapping[int, float], second: Mapping[int, float]) -> Estimate | None:
     """Mean of first / mean of second over their common seeds, resampled in pairs; None without a common seed."""
-    x, y = common(first, second)
+    x, y = _common(first, second)
     return _estimate((x, y), _ratio, n=len(x), paired=True) if len(x) and y.mean() else None
 
 
 def probability_of_improvement(first: Sequence[float], second: Sequence[float]) -> Estimate:
     """P(X > Y) over all pairs of a seed of the first and a seed of the second; a tie counts half.
 
-    Seeds of the two sides are resampled apart from each other, as for runs that have no seed in common.
+    The two sides are resampled independently, as for runs without a common seed.
     """
     sides = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     return _estimate(sides, _share_above, n=min(map(len, sides)))
@@ -75,30 +66,28 @@ def regret(steps: Sequence[float], values: Sequence[float], level: float, horizo
 
     Args:
         steps: (E,) ascending positions of the curve's points.
-        values: (E,) the curve, straight between its points, level before the first of them.
-        level: What the curve is held against; where the curve lies above it, nothing is lost.
-        horizon: Steps that count.
+        values: (E,) the curve: linear between its points, constant before the first of them.
+        level: Where the curve lies above it, the shortfall is 0.
+        horizon: Number of steps.
 
     Returns:
         In units of `values`, or None where the curve ends before the horizon.
     """
     if not len(steps) or steps[-1] < horizon:
         return None
-    inside = [step for step in steps if 0 < step < horizon]
-    x = np.array([0.0, *inside, horizon])
+    x = np.array([0.0, *(step for step in steps if 0 < step < horizon), horizon])
     lost = level - np.interp(x, steps, values)
     start, end, width = lost[:-1], lost[1:], np.diff(x)
     above = np.maximum(start, 0), np.maximum(end, 0)
     crossing = start * end < 0
     # Where the curve crosses the level, only the triangle on its lower side counts.
-    triangle = np.divide(np.maximum(start, end) ** 2, 2 * np.abs(start - end), out=np.zeros_like(x[1:]), where=crossing)
+    triangle = np.divide(np.maximum(start, end) ** 2, 2 * np.abs(start - end), out=np.zeros_like(width), where=crossing)
     return float((width * np.where(crossing, triangle, sum(above) / 2)).sum() / horizon)
 
 
-def common(first: Mapping[int, float], second: Mapping[int, float]) -> tuple[Values, Values]:
-    """The figures of both at the seeds that both have."""
+def _common(first: Mapping[int, float], second: Mapping[int, float]) -> tuple[Values, Values]:
     seeds = sorted(first.keys() & second.keys())
-    return np.array([first[seed] for seed in seeds], dtype=float), np.array([second[seed] for seed in seeds], float)
+    return np.array([first[seed] for seed in seeds], float), np.array([second[seed] for seed in seeds], float)
 
 
 def _estimate(samples: tuple[Values, ...], statistic: Callable[..., Any], n: int, paired: bool = False) -> Estimate:
@@ -125,6 +114,5 @@ def _ratio(x: Values, y: Values, axis: int) -> Any:
 
 
 def _share_above(x: Values, y: Values, axis: int) -> Any:
-    """Share of pairs with x above y: x (…, n), y (…, m), whatever axis they come by."""
     left, right = np.moveaxis(x, axis, -1)[..., :, None], np.moveaxis(y, axis, -1)[..., None, :]
     return ((left > right) + 0.5 * (left == right)).mean(axis=(-2, -1))

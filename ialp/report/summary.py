@@ -1,4 +1,4 @@
-"""The table at the end of a run: how good each policy was on its first day, soon after, and at the end."""
+"""The table at the end of a run: R, Len and R_avg of its policies at e = 0, 1, 2 and the end."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,79 +9,87 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from ialp.report.methods import FROZEN, method_name
 from ialp.runs.data import FIGURES, RunData
 
 EPOCHS = (0, 1, 2)
 EPOCH_STEPS = 1000
 """Environment steps of an epoch of the paper (section 5.3)."""
 NOTED = 0.05
-"""Environment steps that differ by more than this share are said below a table."""
+"""Environment steps that differ by more than this fraction are noted below a table."""
 PLAIN_WIDTH = 100
 """Columns where the output is no terminal; the table itself needs 82."""
-WORD_OVERLAP = ("word overlap", "lexicaloracle")
-"""Names of the judge that is no language model."""
-SCHEMES = {"PolicySet": "A-iALP PolicySet", "FineTune": "A-iALP FineTune", "Frozen": "frozen iALP"}
+WORD_OVERLAP = "word overlap"
+"""Name of the judge that is no language model."""
+ANY = "any e"
 
 
 def print_summary(run_folder: Path, console: Console | None = None) -> None:
-    """Print what the online run in this folder achieved, beside what it started from and the world's references."""
-    console = console or Console()
+    """Print the figures of the online run in this folder, of what it started from, and of the reference policies."""
+    run = RunData(Path(run_folder))
+    print_plain(console or Console(), ["", results_table(run), *notes(run)])
+
+
+def print_plain(console: Console, shown: list[str | Table]) -> None:
+    """Print tables and unwrapped lines; where there is no terminal, wide enough for the tables."""
     if not console.is_terminal:
         console.width = max(console.width, PLAIN_WIDTH)
-    run = RunData(Path(run_folder))
-    console.print()
-    console.print(results_table(run))
-    for line in notes(run):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    for each in shown:
+        if isinstance(each, str):
+            console.print(each, soft_wrap=True, markup=False, highlight=False)
+        else:
+            console.print(each)
+
+
+def plain_table(title: str, first: str, *columns: str) -> Table:
+    """A table with a column of words and columns of figures."""
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", show_edge=False)
+    table.add_column(first, min_width=16)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
 
 
 def results_table(run: RunData) -> Table:
-    """R, Len and R_avg of every policy at e = 0, 1, 2 and the end; references, the same at every e, once."""
-    evaluation = run.evaluation()
-    columns = _moments(evaluation)
-    table = Table(box=SIMPLE_HEAD, title="R  Len  R_avg in the test world", title_justify="left", show_edge=False)
-    table.add_column("policy", min_width=16)
-    for title in columns:
-        table.add_column(title, justify="right", no_wrap=True)
-    for policy, rows in _policies(evaluation):
-        at = {row["epoch"]: row for row in rows.iter_rows(named=True)}
-        table.add_row(policy_name(run, policy), *(_triple(at.get(epoch)) for epoch in columns.values()))
-    references = run.references()
+    """A row per policy, what the run started from first; reference policies, the same at every e, once."""
+    rows = final_rows(run)
+    moments = [at for at in dict.fromkeys(row["at"] for row in rows) if at != ANY]
+    table = plain_table("R  Len  R_avg in the test world", "policy", *moments)
+    shown = {(row["policy"], row["at"]): _triple(row) for row in rows}
+    for name in dict.fromkeys(row["policy"] for row in rows if row["at"] != ANY):
+        table.add_row(name, *(shown.get((name, at), "-") for at in moments))
+    references = [row for row in rows if row["at"] == ANY]
     if references:
         table.add_section()
         table.add_row("the same at every e:")
-    for name, figures in references.items():
-        table.add_row(f"  {name}", _triple(figures))
+    for row in references:
+        table.add_row(f"  {row['policy']}", _triple(row))
     return table
 
 
 def final_rows(run: RunData) -> list[dict[str, Any]]:
-    """The same figures one policy and moment a row: policy, at, environment_steps (None: at any), the figures."""
+    """One policy and moment a row: policy, at, environment_steps (None for reference policies), the figures."""
     evaluation = run.evaluation()
-    if not len(evaluation):
-        return []
-    found: list[dict[str, Any]] = []
-    for policy, rows in _policies(evaluation):
-        at = {row["epoch"]: row for row in rows.iter_rows(named=True)}
-        known = {title: at[epoch] for title, epoch in _moments(evaluation).items() if epoch in at}
-        found += [row | {"policy": policy_name(run, policy), "at": title} for title, row in known.items()]
-    references = run.references().items()
-    found += [{**each, "policy": name, "at": "any e", "environment_steps": None} for name, each in references]
-    return found
+    last = max(evaluation["epoch"].to_list(), default=0)
+    # A run shorter than the columns leaves them out, and does not show its last epoch twice.
+    moments = {**{e: f"e = {e}" for e in EPOCHS if e < last}, last: f"end (e = {last})"}
+    found = [
+        row | {"policy": policy_name(run, policy), "at": moments[row["epoch"]]}
+        for policy in sorted(evaluation["policy"].unique(), reverse=True)
+        for row in evaluation.filter(pl.col("policy") == policy).sort("epoch").iter_rows(named=True)
+        if row["epoch"] in moments
+    ]
+    references = run.references().items() if len(evaluation) else ()
+    return found + [{**each, "policy": name, "at": ANY, "environment_steps": None} for name, each in references]
 
 
 def policy_name(run: RunData, policy: str) -> str:
-    """How tables and figures call a policy of evaluation.csv ("adapted" or "frozen")."""
-    if policy == "frozen":
-        return "frozen iALP"
-    scheme = run.class_of("scheme")
-    if scheme == "Scratch":
-        return f"Scratch {run.class_of('algorithm')}".strip()
-    return SCHEMES.get(scheme, scheme or policy)
+    """The name in tables and figures of a policy of evaluation.csv ("adapted" or "frozen")."""
+    return FROZEN if policy == "frozen" else method_name(run)
 
 
 def notes(run: RunData) -> Iterator[str]:
-    """The lines below the table: what is missing, the judge, the time each stage took, where everything lies."""
+    """The lines below the table: what is missing, the judge, the time each stage took, the paths."""
     if not run.done:
         yield f"unfinished: no done.json in {run.folder}"
     evaluation = run.evaluation()
@@ -91,28 +99,17 @@ def notes(run: RunData) -> Iterator[str]:
     if not run.references():
         yield "no reference policies: no references.json in the runs this one was built on"
     yield from _judgement_lines(run)
-    yield _time_line(run)
+    times = {stage.name: float(stage.done["seconds"]) for stage in run.lineage if "seconds" in stage.done}
+    total = f" = {sum(times.values()):.0f}" if len(times) > 1 else ""
+    yield "seconds: " + (" + ".join(f"{name} {each:.0f}" for name, each in times.items()) or "not recorded") + total
     yield f"run: {run.folder}"
     curve = run.folder / "learning_curve.png"
-    yield f"learning curve: {curve}" if curve.is_file() else "learning curve: not drawn"
-
-
-def _moments(evaluation: pl.DataFrame) -> dict[str, int]:
-    """Title -> epoch. A run shorter than the columns leaves them out rather than showing its last epoch twice."""
-    last = max(evaluation["epoch"].to_list(), default=0)
-    return {f"e = {e}": e for e in EPOCHS if e < last} | {f"end (e = {last})": last}
-
-
-def _policies(evaluation: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    """The policies with their rows, what the run started from first."""
-    for policy in sorted(evaluation["policy"].unique(), reverse=True):
-        yield policy, evaluation.filter(pl.col("policy") == policy)
+    yield f"learning curve: {curve if curve.is_file() else 'not drawn'}"
 
 
 def _epoch_lines(evaluation: pl.DataFrame) -> Iterator[str]:
-    """What e means where an epoch is not the paper's 1,000 environment steps."""
-    last = max(evaluation.iter_rows(named=True), key=lambda row: row["epoch"], default={"epoch": 0})
-    epochs, steps = last["epoch"], last.get("environment_steps", 0)
+    """The length of an epoch, where it is not the paper's 1,000 environment steps."""
+    epochs, steps = max(evaluation.select("epoch", "environment_steps").iter_rows(), default=(0, 0))
     if abs(steps - EPOCH_STEPS * epochs) > NOTED * EPOCH_STEPS * epochs:
         mean = f"{steps / epochs:,.0f} environment steps"
         yield f"epochs of {mean} each, on average; the paper's e counts {EPOCH_STEPS:,}"
@@ -127,27 +124,10 @@ def _judgement_lines(run: RunData) -> Iterator[str]:
         model = str(judgements.get("model", "unknown model"))
         asked, hits = int(judgements.get("asked", 0)), int(judgements.get("cache_hits", 0))
         yield f"judgements: {asked:,} asked of {model}, {hits:,} answered by the cache"
-        if any(word in model.lower() for word in WORD_OVERLAP):
+        if WORD_OVERLAP in model.lower():
             yield "judge: LexicalOracle (word overlap), no language model"
 
 
-def _time_line(run: RunData) -> str:
-    """Seconds that each stage took when it was built."""
-    times = {stage.name: float(stage.done["seconds"]) for stage in run.lineage if "seconds" in stage.done}
-    if not times:
-        return "seconds: not recorded"
-    parts = " + ".join(f"{name} {seconds:.0f}" for name, seconds in times.items())
-    return f"seconds: {parts}" + (f" = {sum(times.values()):.0f}" if len(times) > 1 else "")
-
-
-def _triple(figures: Mapping[str, float] | None) -> str:
+def _triple(figures: Mapping[str, float]) -> str:
     """Return, length and average reward, three digits each, as the paper prints them."""
-    if not figures:
-        return "-"
-    return " ".join(_digits(figures.get(key)) for key in FIGURES)
-
-
-def _digits(value: float | None) -> str:
-    if value is None:
-        return "   -"
-    return f"{value:4.2f}" if abs(value) < 9.995 else f"{value:4.1f}"
+    return " ".join(f"{each:4.2f}" if abs(each) < 9.995 else f"{each:4.1f}" for each in (figures[k] for k in FIGURES))

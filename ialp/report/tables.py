@@ -1,15 +1,17 @@
-"""A table, and how it is written: Markdown, LaTeX, CSV; the page has a template of its own for it."""
+"""Tables of words and estimates, written as Markdown, LaTeX and CSV; page.html shows them as HTML."""
 
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ialp.report.statistics import Estimate
 
 BEST, SECOND = 1, 2
+PAPER = "paper"
+"""Heading of a column that repeats the paper's figure for the column before it."""
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "ε": r"$\epsilon$", "α": r"$\alpha$", "–": "--",
@@ -19,22 +21,40 @@ LATEX = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in one place of a table.
+    """One place of a table.
 
     Attributes:
-        text: The figure or the word.
-        interval: "low, high", smaller beside it; "" without.
+        value: Words, a count, a figure, an estimate with its interval, or None where there is nothing.
         rank: BEST, SECOND or 0.
+        signed: Positive figures have a plus sign.
     """
 
-    text: str
-    interval: str = ""
+    value: str | int | float | Estimate | None
     rank: int = 0
+    signed: bool = False
+
+    @property
+    def text(self) -> str:
+        """The value, rounded."""
+        if self.value is None:
+            return "–"
+        if isinstance(self.value, Estimate):
+            return number(self.value.value, self.signed)
+        if isinstance(self.value, str):
+            return self.value
+        return f"{self.value:,}" if isinstance(self.value, int) else number(self.value, self.signed)
+
+    @property
+    def interval(self) -> str:
+        """An estimate's "low, high"; "" without one."""
+        if not isinstance(self.value, Estimate) or self.value.low is None or self.value.high is None:
+            return ""
+        return f"{number(self.value.low, self.signed)}, {number(self.value.high, self.signed)}"
 
 
 @dataclass
 class Section:
-    """Rows under one heading, such as a world; `apart` are those that are shown for orientation and not ranked."""
+    """Rows under one heading, such as a world; `apart` are rows shown for orientation, in italics and not ranked."""
 
     heading: str
     rows: list[list[Cell]] = field(default_factory=list)
@@ -43,15 +63,11 @@ class Section:
 
 @dataclass
 class Table:
-    """A table in all its forms.
+    """A table; `key` is the stem of its files and its anchor on the page.
 
     Attributes:
-        key: Stem of its files, and its anchor on the page.
-        title: One line.
-        columns: The first one is of words, the others of figures unless `words`.
+        columns: The first one is of words, the others are of figures unless `words`.
         notes: Lines below it.
-        records: The same figures, one a row, unrounded: the CSV.
-        words: The table is one of words throughout.
     """
 
     key: str
@@ -59,23 +75,17 @@ class Table:
     columns: list[str]
     sections: list[Section] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    records: list[dict[str, Any]] = field(default_factory=list)
     words: bool = False
 
     @property
     def empty(self) -> bool:
-        """Nothing to show."""
+        """Whether there is no row."""
         return not any(section.rows or section.apart for section in self.sections)
 
 
-def cell(estimate: Estimate | None, rank: int = 0, signed: bool = False) -> Cell:
-    """An estimate, three digits or two decimals, with its interval."""
-    if estimate is None:
-        return Cell("–")
-    interval = ""
-    if estimate.low is not None and estimate.high is not None:
-        interval = f"{number(estimate.low, signed)}, {number(estimate.high, signed)}"
-    return Cell(number(estimate.value, signed), interval, rank)
+def row(*values: Any) -> list[Cell]:
+    """A row of cells from plain values; a Cell stays as it is."""
+    return [value if isinstance(value, Cell) else Cell(value) for value in values]
 
 
 def number(value: float, signed: bool = False) -> str:
@@ -85,24 +95,25 @@ def number(value: float, signed: bool = False) -> str:
 
 
 def ranks(values: Mapping[Any, float]) -> dict[Any, int]:
-    """Key -> BEST or SECOND, the highest first; what is level shares the rank."""
+    """Key -> BEST or SECOND, the highest first; equal values share the rank."""
     highest = sorted(set(values.values()), reverse=True)[:2]
     return {key: 1 + highest.index(value) for key, value in values.items() if value in highest}
 
 
 def markdown(table: Table) -> str:
-    """The table as GitHub shows it, one per section."""
+    """One GitHub table per section."""
+    rule = ["---"] + ["---" if table.words else "---:"] * (len(table.columns) - 1)
     parts = [f"**{table.title}**"]
     for section in table.sections:
-        rule = ["---"] + ["---" if table.words else "---:"] * (len(table.columns) - 1)
-        rows = [*section.rows, *([_italic(c) for c in row] for row in section.apart)]
-        lines = [_line(table.columns), _line(rule), *(_line([_markdown(c) for c in row]) for row in rows)]
-        parts += [f"*{section.heading}*"] * bool(section.heading) + ["\n".join(lines)]
+        shown = [[_markdown(cell) for cell in cells] for cells in section.rows]
+        shown += [[_markdown(cell, "*{}*") for cell in cells] for cells in section.apart]
+        parts += [f"*{section.heading}*"] if section.heading else []
+        parts.append("\n".join(f"| {' | '.join(cells)} |" for cells in [table.columns, rule, *shown]))
     return "\n\n".join([*parts, *table.notes]) + "\n"
 
 
 def latex(table: Table) -> str:
-    """A tabular with booktabs rules, to be read by input; the title is its caption."""
+    """A table environment with booktabs rules, for a paper to input; the title is its caption."""
     width = len(table.columns)
     lines = [
         r"\begin{table}", r"\centering", rf"\caption{{{escaped(table.title)}}}", rf"\label{{tab:{table.key}}}",
@@ -113,27 +124,32 @@ def latex(table: Table) -> str:
         lines.append(r"\midrule")
         if section.heading:
             lines.append(rf"\multicolumn{{{width}}}{{l}}{{\textit{{{escaped(section.heading)}}}}} \\")
-        lines += [" & ".join(map(_latex, row)) + r" \\" for row in section.rows]
-        if section.rows and section.apart:
-            lines.append(rf"\cmidrule{{1-{width}}}")
-        lines += [" & ".join(map(_latex, row)) + r" \\" for row in section.apart]
+        lines += [" & ".join(map(_latex, cells)) + r" \\" for cells in section.rows]
+        lines += [rf"\cmidrule{{1-{width}}}"] if section.rows and section.apart else []
+        lines += [" & ".join(map(_latex, cells)) + r" \\" for cells in section.apart]
     notes = [rf"\\{{\footnotesize {escaped(note)}}}" for note in table.notes]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *notes, r"\end{table}"]) + "\n"
 
 
 def comma_separated(table: Table) -> str:
-    """The records."""
-    fields = list(dict.fromkeys(key for record in table.records for key in record))
+    """The rows with unrounded figures: an estimate has columns for the ends of its interval, and "n" for its seeds."""
+    names = [f"{table.columns[i - 1]} {name}" if name == PAPER else name for i, name in enumerate(table.columns)]
+    records: list[dict[str, Any]] = []
+    for section in table.sections:
+        for cells in [*section.rows, *section.apart]:
+            records.append({"section": section.heading})
+            for name, cell in zip(names, cells, strict=True):
+                each = cell.value
+                known = {name: each}
+                if isinstance(each, Estimate):
+                    known = {name: each.value, f"{name} low": each.low, f"{name} high": each.high, f"{name} n": each.n}
+                records[-1] |= known
     out = io.StringIO()
-    writer = csv.DictWriter(out, fields or ["nothing"], restval="", lineterminator="\n")
+    fields = list(dict.fromkeys(key for record in records for key in record)) or names
+    writer = csv.DictWriter(out, fields, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(table.records)
+    writer.writerows(records)
     return out.getvalue()
-
-
-def estimate_record(estimate: Estimate) -> dict[str, Any]:
-    """An estimate as columns of a record."""
-    return {"n": estimate.n, "value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def escaped(text: str) -> str:
@@ -141,25 +157,13 @@ def escaped(text: str) -> str:
     return re.sub("|".join(map(re.escape, LATEX)), lambda found: LATEX[found[0]], text)
 
 
-def text_cells(values: Iterable[object]) -> list[Cell]:
-    """A row of words."""
-    return [Cell(str(value)) for value in values]
+def _markdown(cell: Cell, style: str = "{}") -> str:
+    style = {BEST: "**{}**", SECOND: "<ins>{}</ins>"}.get(cell.rank, style)
+    text = style.format(cell.text) if cell.text else ""
+    return (text + (f" [{cell.interval}]" if cell.interval else "")).replace("|", r"\|")
 
 
-def _markdown(each: Cell) -> str:
-    text = {BEST: f"**{each.text}**", SECOND: f"<ins>{each.text}</ins>"}.get(each.rank, each.text)
-    return (text + (f" [{each.interval}]" if each.interval else "")).replace("|", r"\|")
-
-
-def _italic(each: Cell) -> Cell:
-    return Cell(f"*{each.text}*" if each.text else "", each.interval)
-
-
-def _latex(each: Cell) -> str:
-    text = escaped(each.text)
-    marked = {BEST: rf"\textbf{{{text}}}", SECOND: rf"\underline{{{text}}}"}.get(each.rank, text)
-    return marked + (rf" {{\scriptsize [{escaped(each.interval)}]}}" if each.interval else "")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _latex(cell: Cell) -> str:
+    text = escaped(cell.text)
+    marked = {BEST: rf"\textbf{{{text}}}", SECOND: rf"\underline{{{text}}}"}.get(cell.rank, text)
+    return marked + (rf" {{\scriptsize [{escaped(cell.interval)}]}}" if cell.interval else "")

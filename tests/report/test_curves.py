@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 from matplotlib.figure import Figure
 
-from ialp.report.curves import LABEL_GAP, draw, spread
+from ialp.report.curves import draw
+from ialp.report.plots import LABEL_GAP, spread
 from ialp.runs.data import RunData
 
 

@@ -22,7 +22,7 @@ from ialp.runs.data import RunData
         ("ialp.rl.schemes.Scratch", "callbacks.mine.A2C", "misnamed"),
     ],
 )
-def test_names(tmp_path, write_online, scheme, algorithm, name):
+def test_method_name_is_of_classes_and_not_of_folders(tmp_path, write_online, scheme, algorithm, name):
     run = RunData(write_online(tmp_path, "misnamed", 0, scheme=scheme, algorithm=algorithm))
     assert method_of(run).name == name
 
@@ -35,21 +35,13 @@ def test_names(tmp_path, write_online, scheme, algorithm, name):
         ("callbacks.boltzmann.Boltzmann", "Boltzmann"),
     ],
 )
-def test_explorations(tmp_path, write_online, path, name):
+def test_method_exploration_is_of_its_class(tmp_path, write_online, path, name):
     assert method_of(RunData(write_online(tmp_path, "any", 0, exploration=path))).exploration == name
 
 
-def test_seeds_length_and_folder_are_no_other_method_and_settings_are(tmp_path, write_online):
+def test_method_differs_by_settings_and_not_by_seed_or_length(tmp_path, write_online):
     first = method_of(RunData(write_online(tmp_path, "a", 0)))
     longer = method_of(RunData(write_online(tmp_path, "a", 1, returns=(2, 3, 4, 5))))
     quicker = method_of(RunData(write_online(tmp_path, "a", 2, lr=0.003)))
     assert first == longer
     assert differences(quicker, first) == {"model.lr": "0.003"}
-
-
-def test_a_default_that_an_older_config_does_not_name_is_no_difference(tmp_path, write_online):
-    silent = method_of(RunData(write_online(tmp_path, "a", 0)))
-    said = method_of(RunData(write_online(tmp_path, "b", 0, repeats=False, heads=2)))
-    other = method_of(RunData(write_online(tmp_path, "c", 0, repeats=True)))
-    assert silent.settings == said.settings
-    assert differences(other, silent) == {"model.repeats": "True"}

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from ialp.cli.main import main
-from ialp.cli.report import report
+from ialp.report.page import write_report
 
 SCHEMES = {"scratch": "Scratch", "finetune": "FineTune", "set": "PolicySet", "llm": "LLMOnline"}
 
@@ -24,7 +24,7 @@ def written(tmp_path_factory, write_online):
         write_online(runs, "<b>mine", seed, scheme="callbacks.mine.Scheme", returns=(1, 1, 1))
     write_online(runs, "scratch", 2, done=False)
     (runs / "notes" / "other").mkdir(parents=True)
-    report([runs], out)
+    write_report([runs], out)
     return out
 
 
@@ -76,13 +76,13 @@ def test_the_page_names_what_was_left_out(written):
     text = (written / "index.html").read_text()
     assert "half-finished" in text and "is foreign" in text and "0 of 10" in text
     with (written / "tables" / "folders.csv").open() as file:
-        assert sorted(row["state"] for row in csv.DictReader(file)) == ["foreign", "half-finished"]
+        assert sorted(row["is"].partition(":")[0] for row in csv.DictReader(file)) == ["foreign", "half-finished"]
 
 
 def test_the_same_runs_give_the_same_files(tmp_path, write_online):
     write_online(tmp_path / "runs", "scratch", 0)
     for name in ("one", "two"):
-        report([tmp_path / "runs"], tmp_path / name)
+        write_report([tmp_path / "runs"], tmp_path / name)
     for path in sorted((tmp_path / "one").rglob("*.*")):
         if path.suffix in (".svg", ".csv", ".html", ".md", ".tex"):
             assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
@@ -111,5 +111,5 @@ def test_what_is_printed(tmp_path, write_online, capsys):
     assert main(["report", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("Finished online runs: 1, in LFM (methods: 1).")
-    assert any(line.startswith(f"note: {half} is half-finished: at e = 2 of 2") for line in lines)
+    assert any(line.startswith(f"note: {half} is half-finished: after 2,000 environment steps") for line in lines)
     assert lines[-1] == f"report: {tmp_path / 'out' / 'index.html'}"

@@ -4,45 +4,54 @@ import csv
 import io
 
 from ialp.report.statistics import Estimate
-from ialp.report.tables import BEST, SECOND, Cell, Section, Table, cell, comma_separated, latex, markdown, number, ranks
+from ialp.report.tables import BEST, SECOND, Cell, Section, Table, comma_separated, latex, markdown, number, ranks, row
 
-ROWS = [[Cell("a_b & c|d"), Cell("3.00", "2.50, 3.50", BEST)], [Cell("ε-greedy"), Cell("2.00", "", SECOND)]]
-TABLE = Table(
-    "t", "Title, 100 %", ["method", "R_avg"], [Section("LFM", ROWS, [[Cell("random"), Cell("1.00")]])], ["A note."],
-    [{"x": 1, "y": 0.1}, {"x": 2, "z": "a,b"}],
-)  # fmt: skip
+ROWS = [
+    row("a_b & c|d", 2, Cell(Estimate(3.0004, 2.5, 3.5, 2), BEST), 1.234),
+    row("ε-greedy", 1, Cell(Estimate(2.0), SECOND), "n/a"),
+]
+COLUMNS = ["method", "seeds", "R_avg", "paper"]
+TABLE = Table("t", "Title, 100 %", COLUMNS, [Section("LFM", ROWS, [row("random", "", 1.0, None)])], ["A note."])
 
 
-def test_markdown():
+def test_markdown_marks_ranks_and_escapes_bars():
     lines = markdown(TABLE).splitlines()
     assert lines[0] == "**Title, 100 %**" and "*LFM*" in lines and lines[-1] == "A note."
-    assert r"| a_b & c\|d | **3.00** [2.50, 3.50] |" in lines
-    assert "| ε-greedy | <ins>2.00</ins> |" in lines and "| *random* | *1.00* |" in lines
+    assert r"| a_b & c\|d | 2 | **3.00** [2.50, 3.50] | 1.23 |" in lines
+    assert "| ε-greedy | 1 | <ins>2.00</ins> | n/a |" in lines and "| *random* |  | *1.00* | *–* |" in lines
 
 
 def test_latex_is_escaped_and_balanced():
     text = latex(TABLE)
-    assert r"a\_b \& c|d & \textbf{3.00} {\scriptsize [2.50, 3.50]} \\" in text
-    assert r"$\epsilon$-greedy & \underline{2.00} \\" in text and r"\caption{Title, 100 \%}" in text
+    assert r"a\_b \& c|d & 2 & \textbf{3.00} {\scriptsize [2.50, 3.50]} & 1.23 \\" in text
+    assert r"$\epsilon$-greedy & 1 & \underline{2.00} & n/a \\" in text and r"\caption{Title, 100 \%}" in text
     assert text.count("{") == text.count("}")
     rows = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
-    assert {line.count(" & ") for line in rows} == {1}
+    assert {line.count(" & ") for line in rows} == {3}
 
 
-def test_csv_holds_all_columns():
-    assert list(csv.DictReader(io.StringIO(comma_separated(TABLE)))) == [
-        {"x": "1", "y": "0.1", "z": ""},
-        {"x": "2", "y": "", "z": "a,b"},
-    ]
+def test_csv_holds_unrounded_figures_and_the_ends_of_intervals():
+    first, second, last = csv.DictReader(io.StringIO(comma_separated(TABLE)))
+    assert first == {
+        "section": "LFM", "method": "a_b & c|d", "seeds": "2", "R_avg": "3.0004", "R_avg low": "2.5",
+        "R_avg high": "3.5", "R_avg n": "2", "R_avg paper": "1.234",
+    }  # fmt: skip
+    assert (second["R_avg"], second["R_avg low"], last["R_avg"], last["R_avg paper"]) == ("2.0", "", "1.0", "")
 
 
-def test_numbers_and_ranks():
-    assert (number(-0.3), number(99.991), number(123.45), number(2, signed=True)) == (
-        "−0.30",
-        "99.99",
-        "123.5",
-        "+2.00",
-    )
+def test_csv_of_an_empty_table_has_a_header():
+    assert comma_separated(Table("t", "T", ["method", "R"])) == "method,R\n"
+
+
+def test_number_has_a_true_minus_and_fewer_decimals_from_100_on():
+    shown = number(-0.3), number(99.991), number(123.45), number(2, signed=True)
+    assert shown == ("−0.30", "99.99", "123.5", "+2.00")
+
+
+def test_ranks_share_what_is_equal():
     assert ranks({"a": 1.0, "b": 3.0, "c": 3.0, "d": 2.0}) == {"b": BEST, "c": BEST, "d": SECOND}
     assert ranks({}) == {}
-    assert cell(None).text == "–" and cell(Estimate(1.0)).interval == ""
+
+
+def test_cell_of_nothing_is_a_dash_and_of_one_seed_has_no_interval():
+    assert Cell(None).text == "–" and Cell(Estimate(1.0)).interval == ""

@@ -2,9 +2,8 @@
 
 import json
 
-import pytest
-
-from ialp.report.cost_tables import cost_table, regret_table
+from ialp.report.results import cost_table, regret_table
+from ialp.report.statistics import Estimate
 from ialp.report.tables import BEST, SECOND
 from tests.helpers.finished_runs import SET, marks, rows, worlds
 
@@ -14,7 +13,7 @@ def test_regret_by_hand(tmp_path, write_online):
     write_online(tmp_path, "scratch", 0, returns=flat)
     write_online(tmp_path, "set", 0, scheme=SET, returns=line)
     table = regret_table(worlds(tmp_path))
-    learning = "LFM, users met while learning"
+    learning = "LFM, users in training"
     assert table.sections[0].heading == f"{learning}: below 10.00, the final level of A-iALP PolicySet"
     # A2C is at 5 throughout: 5 below. The set is at 1 for the first 1,000 steps, then rises to 10 at 10,000:
     # 9 over the first tenth, a mean of 4.5 over the other nine.
@@ -43,5 +42,5 @@ def test_seconds_of_learning_and_what_a_judge_was_asked(runs, write_online):
         (folder / "done.json").write_text(json.dumps(done | {"results": results}))
     table = cost_table(worlds(runs))
     assert rows(table, "LFM")["LLMOnline"][-3:] == ["5.00", "500", "100"]
-    (record,) = [each for each in table.records if each["what"] == "learning alone"]
-    assert (record["n"], record["value"], record["low"], record["high"]) == pytest.approx((2, 5, 4, 6))
+    (cells,) = [each for each in table.sections[0].rows if each[0].text == "LLMOnline"]
+    assert cells[5].value == Estimate(5.0, 4.0, 6.0, 2)
