@@ -15,7 +15,7 @@ from torchmetrics import MeanMetric
 from ialp.datamodules.prompts import PromptDataModule
 from ialp.errors import UserError
 from ialp.oracle.backends.base import ORACLE_FOLDER, JudgeBackend, LoRA, Tuner
-from ialp.oracle.backends.lexical import LexicalOracle
+from ialp.oracle.backends.similarity import LexicalOracle
 from ialp.oracle.cache import JudgementCache
 from ialp.oracle.calibration import NoneCalibration, fit_none
 from ialp.oracle.evaluation import examine

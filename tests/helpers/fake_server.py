@@ -35,7 +35,7 @@ class Plan:
         listed: Of a prompt: the first token's candidates.
         text: Of a prompt: what is generated; None for the likeliest token.
         usage: Whether replies say how many tokens they took: one per word of the prompt, and those generated.
-        headers: Further ones of replies with an error.
+        headers: Further ones of replies with an error; a client is to ask again soon.
         message: Text of an error; {key} is the key that the client sent.
         delay: Seconds before each reply.
     """
@@ -44,7 +44,7 @@ class Plan:
     listed: Callable[[str], dict[str, float]] = likes
     text: Callable[[str], str] | None = None
     usage: bool = True
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=lambda: {"Retry-After-Ms": "10"})
     message: str = "out of order"
     delay: float = 0.0
 

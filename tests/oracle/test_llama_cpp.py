@@ -17,7 +17,7 @@ import torch
 
 from ialp.errors import UserError
 from ialp.oracle import JudgementCache, Oracle, ServerLM
-from tests.helpers.asking import items, questions
+from tests.helpers.asking import grouped, items, questions
 
 pytestmark = pytest.mark.slow
 llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
@@ -106,7 +106,7 @@ def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
 def test_log_probabilities_are_those_of_the_model(url, template, tmp_path_factory):
     """Against llama.cpp in this process, one prompt at a time."""
     asked = questions(template, 5)
-    judge = ServerLM("tiny", url, top_logprobs=267, timeout=60, concurrency=2)
+    judge = ServerLM("tiny", url, **grouped({"top_logprobs": 267, "concurrency": 2}))
     found = judge.log_probabilities(asked)
     path = tmp_path_factory.mktemp("same") / "tiny.gguf"
     write_tiny_model(path)
@@ -127,7 +127,7 @@ def test_log_probabilities_are_those_of_the_model(url, template, tmp_path_factor
 @pytest.mark.parametrize("answers", ["logprobs", "samples"])
 def test_both_apis_and_both_ways_to_answer(url, catalogue, template, tmp_path, api, answers):
     """Constrained to the labels: a random model says nothing else."""
-    judge = ServerLM("tiny", url, api=api, answers=answers, constraint="grammar", concurrency=4)
+    judge = ServerLM("tiny", url, **grouped({"api": api, "answers": answers, "constraint": "grammar", "concurrency": 4}))
     oracle = Oracle(judge, JudgementCache(tmp_path / "cache.sqlite"), template, catalogue)
     judgement = oracle.judge(*items(6))
     assert oracle.asked == 6 and judge.requests >= 6 and judge.invalid_answers == 0

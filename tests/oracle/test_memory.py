@@ -8,7 +8,7 @@ import torch
 
 from ialp.errors import UserError
 from ialp.oracle import LocalLM, Questions
-from ialp.oracle.backends.memory import is_out_of_memory
+from ialp.oracle.backends.scoring import is_out_of_memory
 
 CPU_ERRORS = [
     RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),

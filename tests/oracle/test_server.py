@@ -10,7 +10,7 @@ import torch
 
 from ialp.errors import UserError
 from ialp.oracle import Questions, ServerLM
-from tests.helpers.asking import judge, questions
+from tests.helpers.asking import grouped, judge, questions
 from tests.helpers.fake_server import NAMES, FakeServer, Plan, favourite, serving
 
 
@@ -102,29 +102,32 @@ def test_samples_are_collected_until_there_are_enough(template):
 
 
 def test_the_fingerprint_has_all_that_can_change_an_answer_and_no_more():
-    plain = {"model": "m", "base_url": "http://localhost:8000/v1"}
-    known = ServerLM(**plain).fingerprint
+
+    def made(**arguments) -> str:
+        return ServerLM(**{"model": "m", "base_url": "http://localhost:8000/v1"} | grouped(arguments)).fingerprint
+
+    known = made()
     for changed in (
         {"model": "n"}, {"api": "chat"}, {"answers": "samples"}, {"constraint": "regex"}, {"top_logprobs": 5},
         {"temperature": 1.0}, {"revision": "june"}, {"extra_body": {"top_k": 3}},
     ):  # fmt: skip
-        assert ServerLM(**plain | changed).fingerprint != known, changed
-    sampled = plain | {"answers": "samples", "temperature": 1.0}
-    assert ServerLM(**sampled, samples=3).fingerprint != ServerLM(**sampled).fingerprint
+        assert made(**changed) != known, changed
+    sampled = {"answers": "samples", "temperature": 1.0}
+    assert made(**sampled, samples=3) != made(**sampled)
     for same in (
-        {"base_url": "https://elsewhere:1/v1"}, {"concurrency": 2}, {"timeout": 1.0}, {"retries": 1}, {"backoff": 1.0},
+        {"base_url": "https://elsewhere:1/v1"}, {"concurrency": 2}, {"timeout": 1.0}, {"retries": 1},
         {"max_requests": 1}, {"max_tokens": 1}, {"api_key_env": "KEY"}, {"invalid": "none"}, {"samples": 1},
     ):  # fmt: skip
-        assert ServerLM(**plain | same).fingerprint == known, same
+        assert made(**same) == known, same
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"concurrency": 0}, "judge.concurrency is 0: it must be at least 1"),
-        ({"top_logprobs": 0}, "judge.top_logprobs is 0"),
-        ({"retries": -1}, "judge.retries is -1: it must be at least 0"),
-        ({"timeout": 0}, "judge.timeout is 0"),
+        ({"concurrency": 0}, "judge.limits.concurrency is 0: it must be at least 1"),
+        ({"top_logprobs": 0}, "judge.request.top_logprobs is 0"),
+        ({"retries": -1}, "judge.limits.retries is -1: it must be at least 0"),
+        ({"timeout": 0}, "judge.limits.timeout is 0"),
         ({"answers": "samples", "samples": 3}, "at temperature 0 all are the same"),
         ({"base_url": "localhost:8000"}, "must begin with http"),
         ({"base_url": "http://host:port/v1"}, "is no address"),
@@ -132,7 +135,7 @@ def test_the_fingerprint_has_all_that_can_change_an_answer_and_no_more():
 )
 def test_a_mistake_in_the_arguments_is_named(arguments, message):
     with pytest.raises(UserError, match=message):
-        ServerLM(**({"model": "m", "base_url": "http://localhost:8000/v1"} | arguments))
+        ServerLM(**({"model": "m", "base_url": "http://localhost:8000/v1"} | grouped(arguments)))
 
 
 def test_a_judge_can_be_copied(server, template):

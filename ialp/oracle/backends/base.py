@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from ialp.data.catalogue import Catalogue
 from ialp.errors import UserError
 from ialp.oracle.questions import Questions
+from ialp.recorded import Recorded
 
 ORACLE_FOLDER = "oracle"  # where a run of OracleTuning leaves what it learnt
 ORACLE_FILE = "oracle.json"
@@ -77,38 +79,30 @@ class Untuned(Tuner):
         super().__init__()
         self.judge = judge
 
+    @override
     def forward(self, questions: Questions, answer: Tensor) -> tuple[Tensor, Tensor]:
-        """Negative log-likelihood of answer (B,), and the judge's log-probabilities (B, K + 1)."""
         log_probabilities = self.judge.log_probabilities(questions).to(answer.device)
         return nn.functional.nll_loss(log_probabilities, answer), log_probabilities
 
+    @override
     def save(self, folder: Path) -> None:
-        """Say whose folder it is."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ORACLE_FILE).write_text(json.dumps({"judge": type(self.judge).__name__}, indent=2) + "\n")
+        save_about(folder, {"judge": type(self.judge).__name__})
 
 
-class JudgeBackend(ABC):
+class JudgeBackend(Recorded, ABC):
     """Answers questions. A subclass with `log_probabilities`, named in YAML by `class_path`, is all that a judge needs.
 
     Whatever can change an answer must be an argument of the constructor, or written in the file that holds the class:
     the cache knows a judge by these. A judge that depends on more, such as a file that it reads, says so in
     `fingerprint`.
+
+    Attributes:
+        reads_prompts: False where the catalogue's texts are looked up: such a judge cannot be asked about other texts.
+        interrupted: Set by another thread than the one that asks: `stream` ends as by Ctrl-C when it next looks here.
     """
 
     reads_prompts = True
-    """False where the catalogue's texts are looked up: such a judge cannot be asked about a text of another's."""
-
     interrupted = False
-    """Set by another thread than the one that asks: a stream under way ends as by Ctrl-C, when it next looks here."""
-
-    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Keep the arguments of the constructor, which `fingerprint` is made of."""
-        judge = super().__new__(cls)
-        judge._arguments = args, kwargs
-        return judge
 
     @abstractmethod
     def log_probabilities(self, questions: Questions) -> Tensor:
@@ -124,13 +118,10 @@ class JudgeBackend(ABC):
         """All but the prompt that can change an answer: here class, source file and arguments of the constructor.
 
         Raises:
-            UserError: An argument has no value of its own to tell it by; define `fingerprint` in the class.
+            UserError: An argument has no value of its own to tell it by.
         """
         kind = type(self)
-        given, named = self._arguments
-        bound = inspect.signature(kind.__init__).bind(self, *given, **named)
-        bound.apply_defaults()  # a default is the same argument, whether it is named or not
-        arguments = repr(list(bound.arguments.items())[1:])
+        arguments = repr(list(self.init_args.items()))
         if " at 0x" in arguments:
             raise UserError(f"judge {self.name}: arguments {arguments} do not tell one judge from another; "
                             "define `fingerprint`, from all that can change an answer")  # fmt: skip
@@ -138,8 +129,7 @@ class JudgeBackend(ABC):
             source = inspect.getsource(inspect.getmodule(kind) or kind)
         except (OSError, TypeError):
             raise UserError(f"judge {self.name}: its source is not in a file; define `fingerprint`") from None
-        parts = [f"{kind.__module__}.{kind.__qualname__}", source, arguments]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return hash_of(f"{kind.__module__}.{kind.__qualname__}", source, arguments)
 
     def stream(self, questions: Questions) -> Iterator[tuple[list[int], Tensor]]:
         """Answers as they come in: rows of `questions`, and their log-probabilities (rows, K + 1).
@@ -155,28 +145,24 @@ class JudgeBackend(ABC):
 
     def tuner(self, lora: LoRA) -> Tuner:
         """A trainable copy; judges that are no networks take what they need of `lora`. Here nothing is to learn."""
-        del lora
         return Untuned(self)
 
-    def tuned(self, folder: str | Path) -> "JudgeBackend":
-        """This judge with what OracleTuning left in a run folder; itself where it learns nothing.
+    def tuned(self, folder: str | Path) -> Self:
+        """This judge with what OracleTuning left in a run folder: one with the `adapter`, if its constructor takes it.
 
         Raises:
             UserError: Nothing is there, or it was tuned on another judge.
         """
-        del folder
-        return self
+        return type(self)(**self.init_args | {"adapter": str(folder)}) if "adapter" in self.init_args else self
 
     def prepare(self, catalogue: Catalogue) -> None:
-        """Read the catalogue before the first question; most judges have no need to."""
-        del catalogue
+        """Read the catalogue before the first question."""
 
-    def release(self) -> None:  # noqa: B027 - most have nothing
+    def release(self) -> None:
         """Give back the memory of a model that is not asked for now; the next question loads it again."""
 
     def share(self, rank: int, ranks: int) -> None:
         """Called before the first question, where `ranks` processes ask: limits of its own are theirs together."""
-        del rank, ranks
 
     @property
     def counts(self) -> dict[str, int]:
@@ -192,6 +178,17 @@ class JudgeBackend(ABC):
     def label_mass(self) -> float | None:
         """Mean probability that the model gave to any label at all, or None where that has no meaning."""
         return None
+
+
+def hash_of(*parts: Any) -> str:
+    """SHA-256 (hex) of JSON values."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def save_about(folder: Path, about: dict[str, Any]) -> None:
+    """Write oracle.json: which judge was tuned, and what it learnt, if that is no file of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ORACLE_FILE).write_text(json.dumps(about, indent=2) + "\n")
 
 
 def part_of(limit: int | None, rank: int, ranks: int) -> int | None:

@@ -18,7 +18,6 @@ BUILTIN_FOLDER = Path(__file__).parent.parent / "builtin" / "model"
 DTYPES = ("float32", "bfloat16", "float16")
 QUANTIZATIONS = ("none", "nf4")
 CONTENT = ("*.json", "*.safetensors", "*.bin", "*.model", "*.txt")  # what can change an answer, in a model's folder
-BLOCK = 1 << 22  # bytes read at a time
 
 
 def locate(model: str) -> str:
@@ -31,10 +30,9 @@ def load_tokenizer(model: str, revision: str | None = None) -> "PreTrainedTokeni
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(locate(model), revision=revision, padding_side="left")
+        return AutoTokenizer.from_pretrained(locate(model), revision=revision, padding_side="left")
     except (OSError, ValueError) as error:
         raise UserError(f"judge {model}: no tokenizer loads from it ({first_line(error)})") from error
-    return tokenizer
 
 
 def load_model(
@@ -113,11 +111,10 @@ def identity(model: str, revision: str | None = None) -> str:
 def hash_folder(folder: Path) -> str:
     """SHA-256 (hex) of names and contents of a model's or an adapter's files."""
     digest = hashlib.sha256()
-    for path in sorted({path for pattern in CONTENT for path in folder.glob(pattern)}):
-        digest.update(path.name.encode())
+    for path in sorted({path for pattern in CONTENT for path in folder.rglob(pattern)}):
+        digest.update(str(path.relative_to(folder)).encode())
         with path.open("rb") as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 

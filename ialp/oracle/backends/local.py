@@ -1,7 +1,5 @@
 """A causal language model on this machine, with or without a LoRA adapter."""
 
-import hashlib
-import inspect
 import json
 import warnings
 from functools import cached_property
@@ -10,9 +8,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from ialp.errors import UserError
-from ialp.oracle.backends.base import ORACLE_FILE, JudgeBackend, LoRA, Tuner, find_oracle
+from ialp.oracle.backends.base import ORACLE_FILE, JudgeBackend, LoRA, Tuner, find_oracle, hash_of
 from ialp.oracle.backends.loading import (
     BUILTIN,
     QUANTIZATIONS,
@@ -63,28 +62,23 @@ class LocalLM(JudgeBackend):
             raise UserError(f"judge.batch_tokens is {batch_tokens}: it must be at least 1")
         if quantization not in QUANTIZATIONS:
             raise UserError(f'quantization "{quantization}" is unknown: choose {", ".join(QUANTIZATIONS)}')
-        self.model = model
-        self.adapter = adapter
-        self.revision = revision
-        self.dtype = dtype
-        self.quantization = quantization
-        self.batch_tokens = batch_tokens
-        self.checkpointing = checkpointing
-        self.device = device
+        self.model, self.adapter, self.revision = model, adapter, revision
+        self.dtype, self.quantization, self.device = dtype, quantization, device
+        self.batch_tokens, self.checkpointing = batch_tokens, checkpointing
         self._mass, self._answered, self._read = 0.0, 0, 0
 
     @property
+    @override
     def name(self) -> str:
-        """The model, its dtype, and whether it is quantised and tuned."""
         weights = self.dtype if self.quantization == "none" else f"{self.quantization}, {self.dtype}"
         return f"{self.model} ({weights}{', tuned' if self.adapter else ''})"
 
     @cached_property
+    @override
     def fingerprint(self) -> str:
-        """Hash of model, adapter, dtype and quantisation. Batches and device change an answer's last digits at most."""
+        # Without batches and device: they change an answer's last digits at most.
         adapter = hash_folder(find_oracle(self.adapter)) if self.adapter else None
-        parts = ["LocalLM", self.base_identity, adapter, self.dtype, self.quantization]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return hash_of("LocalLM", self.base_identity, adapter, self.dtype, self.quantization)
 
     @cached_property
     def base_identity(self) -> str:
@@ -92,29 +86,25 @@ class LocalLM(JudgeBackend):
         return identity(self.model, self.revision)
 
     @property
+    @override
     def label_mass(self) -> float | None:
-        """Mean probability on the labels, over all questions so far."""
         return self._mass / self._answered if self._answered else None
 
     @property
+    @override
     def tokens(self) -> int:
-        """Tokens read so far, padding aside; the instruction counts once, for it is computed once."""
         return self._read + (self._scorer.tokens if "_scorer" in self.__dict__ else 0)
 
+    @override
     def release(self) -> None:
-        """Give the model's memory back."""
         self._read = self.tokens
         self.__dict__.pop("_scorer", None)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     @torch.no_grad()
+    @override
     def log_probabilities(self, questions: Questions) -> Tensor:
-        """(B, K + 1) of the labels, None's last.
-
-        Raises:
-            UserError: The model, the adapter or the labels do not fit, or a prompt is too long, or too much for memory.
-        """
         prompts, shared = self._scorer.encode(questions)
         label_ids = self._scorer.label_ids(questions)
         logits = self._scorer.next_token_logits(prompts, shared)
@@ -122,13 +112,9 @@ class LocalLM(JudgeBackend):
         self._watch(mass)
         return log_probabilities.cpu()
 
+    @override
     def tuner(self, lora: LoRA) -> Tuner:
-        """The model under a new LoRA adapter.
-
-        Raises:
-            UserError: There is an adapter already: what is tuned on top of it would not load without it.
-        """
-        if self.adapter is not None:
+        if self.adapter is not None:  # what is tuned on top of it would not load without it
             raise UserError(f"judge {self.model} has the adapter {self.adapter} already: tune it without")
         place = "cpu" if self.quantization == "none" else pick_device(self.device)  # from there the trainer moves it
         network = load_model(self.model, self.revision, self.dtype, place, self.quantization)
@@ -136,11 +122,6 @@ class LocalLM(JudgeBackend):
         about |= {"quantization": self.quantization}
         tokenizer = load_tokenizer(self.model, self.revision)
         return LoRATuner(network, tokenizer, self.model, lora, about, self.checkpointing)
-
-    def tuned(self, folder: str | Path) -> "LocalLM":
-        """With the adapter that a run of OracleTuning left."""
-        arguments = inspect.signature(LocalLM).parameters
-        return LocalLM(**{name: getattr(self, name) for name in arguments} | {"adapter": str(folder)})
 
     @cached_property
     def _scorer(self) -> LabelScorer:

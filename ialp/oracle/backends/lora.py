@@ -1,13 +1,13 @@
 """A language model under a LoRA adapter, trained to answer with the right label."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from ialp.errors import UserError
-from ialp.oracle.backends.base import ORACLE_FILE, LoRA, Tuner
+from ialp.oracle.backends.base import LoRA, Tuner, save_about
 from ialp.oracle.backends.scoring import LabelScorer, label_log_probabilities
 from ialp.oracle.questions import Questions
 
@@ -58,16 +58,16 @@ class LoRATuner(Tuner):
         self.scorer = LabelScorer(self.network, tokenizer, name, frozen=False, reuse_prefix=not checkpointing)
         self._trained: dict[str, Tensor] | None = None
 
+    @override
     def forward(self, questions: Questions, answer: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss of answer (B,), and the labels' log-probabilities (B, K + 1)."""
         prompts, shared = self.scorer.encode(questions)
         label_ids = self.scorer.label_ids(questions).to(answer.device)
         logits = self.scorer.next_token_logits(prompts, shared)  # (B, V)
         loss = nn.functional.cross_entropy(logits, label_ids[answer])
         return loss, label_log_probabilities(logits.detach(), label_ids)[0]
 
+    @override
     def shard(self, mesh: Any) -> None:
-        """Spread every layer over the ranks; a layer's weights come together only while it works."""
         from torch.distributed.fsdp import fully_shard
 
         layers: Any = self.network.get_base_model()._no_split_modules or ()
@@ -77,15 +77,15 @@ class LoRATuner(Tuner):
         fully_shard(self.network, mesh=mesh)
         self.scorer.reuse_prefix = False  # one pass per step, on every rank: ranks wait for each other in each layer
 
+    @override
     def gather(self) -> None:
-        """Bring the adapter's shards together."""
         trained = {name: value for name, value in self.network.named_parameters() if value.requires_grad}
         self._trained = {name: whole(value.detach()).cpu() for name, value in trained.items()}
 
+    @override
     def save(self, folder: Path) -> None:
-        """The adapter in PEFT's format, and oracle.json."""
         self.network.save_pretrained(str(folder), state_dict=self._trained)
-        (folder / ORACLE_FILE).write_text(json.dumps(self.about, indent=2) + "\n")
+        save_about(folder, self.about)
 
 
 def prepared(network: Any, checkpointing: bool) -> Any:

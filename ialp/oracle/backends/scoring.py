@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ialp.errors import UserError
-from ialp.oracle.backends.memory import is_out_of_memory
 from ialp.oracle.questions import Questions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")  # of GPUs, and of a CPU's allocators
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +48,8 @@ class LabelScorer:
         frozen: bool = True,
         reuse_prefix: bool = True,
     ):
-        self.model = model
-        self.tokenizer = tokenizer
-        self.name = name
-        self.batch_tokens = batch_tokens
-        self.frozen = frozen
+        self.model, self.tokenizer, self.name = model, tokenizer, name
+        self.batch_tokens, self.frozen = batch_tokens, frozen
         self.reuse_prefix = reuse_prefix and not getattr(model, "_is_stateful", False)  # recurrent states cannot be cut
         self.tokens = 0
         self._label_ids: dict[tuple[str, ...], Tensor] = {}
@@ -174,6 +172,11 @@ class LabelScorer:
         if self.frozen:
             self._prefix = prefix, cache
         return cache
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether less at a time might have worked."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in OUT_OF_MEMORY)
 
 
 def pad_left(rows: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -7,15 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ialp.errors import UserError
-from ialp.oracle.backends.server.retries import InvalidAnswer, Transient
 
 # A label alone, with white space around it (as ▁ and Ġ, too, which some tokenizers print) and one closing mark.
 LABEL = re.compile(r"[\s▁Ġ]*([a-z])\s*[.)]?[\s▁Ġ]*")
 LOWEST = -100.0  # servers write a probability of 0 as −∞, as −9999 or as null
+
+
+class BrokenReply(Exception):  # noqa: N818 - may pass
+    """A reply that cannot be read; the next one may be better."""
+
+
+class InvalidAnswer(BrokenReply):
+    """The model said something that is not a label; the text is what it said."""
 
 
 @dataclass(frozen=True)
@@ -47,26 +55,41 @@ def text_of(choice: Mapping[str, Any]) -> str:
     return text if isinstance(text, str) else ""
 
 
-def read_log_probabilities(choice: Mapping[str, Any], labels: Sequence[str]) -> Answer:
-    """From the tokens listed for the first position. " a" and "a" are one label, whose probabilities are added.
+def read_votes(choices: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> list[int]:
+    """The labels that were sampled, at least one; what is no label is left out.
 
-    A label that is not listed has at most the probability of the last one that is, and gets it.
+    Raises:
+        InvalidAnswer: None of the texts is a label.
+    """
+    texts = [text_of(choice) for choice in choices]
+    votes = [label for text in texts if (label := label_of(text, labels)) is not None]
+    if not votes:
+        raise InvalidAnswer(texts[0])
+    return votes
+
+
+def read_log_probabilities(choices: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Answer:
+    """From the tokens listed for the first position of the first choice.
+
+    " a" and "a" are one label, whose probabilities are added. A label that is not listed has at most the probability of
+    the last one that is, and gets it.
 
     Raises:
         UserError: The reply has no log-probabilities.
         InvalidAnswer: None of the listed tokens is a label.
-        Transient: The log-probabilities are in neither format.
+        BrokenReply: The log-probabilities are in neither format.
     """
+    choice = choices[0]
     try:
         listed = listed_tokens(choice)
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise Transient("the reply's log-probabilities cannot be read") from None
+        raise BrokenReply("the reply's log-probabilities cannot be read") from None
     if listed is None:
         raise UserError("the server's reply has no log-probabilities; set judge.answers: samples")
     scores: dict[int, float] = {}
     for token, score in listed:
         if (label := label_of(token, labels)) is not None:
-            scores[label] = add_logs(scores[label], score) if label in scores else score
+            scores[label] = float(np.logaddexp(scores.get(label, -math.inf), score))
     if not scores:
         raise InvalidAnswer(text_of(choice))
     bound = min(score for _, score in listed)
@@ -98,8 +121,3 @@ def from_samples(votes: Sequence[int], num_labels: int) -> Answer:
     counts = Counter(votes)
     shares = [(counts[label] + 1 / num_labels) / (len(votes) + 1) for label in range(num_labels)]
     return Answer(torch.tensor(shares).log())
-
-
-def add_logs(left: float, right: float) -> float:
-    """log(e^left + e^right)."""
-    return max(left, right) + math.log1p(math.exp(-abs(left - right)))

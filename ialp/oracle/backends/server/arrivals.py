@@ -1,9 +1,8 @@
 """Many calls at once, their results as they come in."""
 
-import multiprocessing
 from collections.abc import Callable, Iterator
-from multiprocessing.pool import IMapIterator, ThreadPool
-from threading import Event
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
 from typing import TypeVar
 
 # Seconds. A wait without a limit is deaf to Ctrl-C once a library, such as polars, lets system calls restart after it,
@@ -13,21 +12,8 @@ WAKE_EVERY = 0.2
 T = TypeVar("T")
 
 
-class Cancelled(Exception):  # noqa: N818 - no fault
-    """A call that was not begun, or not repeated, because another one has failed."""
-
-
-def never() -> bool:
-    """False."""
-    return False
-
-
 def as_they_arrive(
-    call: Callable[[int], T],
-    count: int,
-    threads: int,
-    stop: Event,
-    interrupted: Callable[[], bool] = never,
+    call: Callable[[int], T], count: int, threads: int, stop: Event, interrupted: Callable[[], bool] = bool
 ) -> Iterator[tuple[int, T]]:
     """(i, call(i)) for all i below `count`, `threads` at a time, in the order in which they end.
 
@@ -35,47 +21,42 @@ def as_they_arrive(
     An interrupt, Ctrl-C or `interrupted`, does not wait, but what has come in before it is yielded first. The threads
     are daemons, so that none of them keeps the program from ending.
     """
+    rows = iter(range(count))  # shared: each call of next() takes one number
+    arrived: SimpleQueue[tuple[int, T] | Exception | None] = SimpleQueue()
 
-    def attempt(index: int) -> tuple[int, T | Exception]:
-        if stop.is_set():
-            return index, Cancelled()
+    def work() -> None:
         try:
-            return index, call(index)
+            while not stop.is_set() and (index := next(rows, None)) is not None:
+                arrived.put((index, call(index)))
         except Exception as error:
+            if not stop.is_set():
+                arrived.put(error)
             stop.set()
-            return index, error
+        arrived.put(None)  # this thread is done
 
-    failure: Exception | None = None
-    pool = ThreadPool(min(threads, count))
-    results = pool.imap_unordered(attempt, range(count))
+    running, failure = min(threads, count), None
+    for _ in range(running):
+        Thread(target=work, daemon=True).start()
     try:
-        for index, result in received(results, True, interrupted):
-            if not isinstance(result, Exception):
-                yield index, result
-            elif failure is None or isinstance(failure, Cancelled):
-                failure = result
+        while running:
+            if interrupted():
+                raise KeyboardInterrupt
+            try:
+                result = arrived.get(timeout=WAKE_EVERY)
+            except Empty:
+                continue
+            if result is None:
+                running -= 1
+            elif isinstance(result, Exception):
+                failure = failure or result
+            else:
+                yield result
     except KeyboardInterrupt:
-        stop.set()
-        for index, result in received(results, False):
-            if not isinstance(result, Exception):
-                yield index, result
+        while not arrived.empty():
+            if isinstance(result := arrived.get(), tuple):
+                yield result
         raise
     finally:
         stop.set()
-        pool.terminate()
     if failure is not None:
         raise failure
-
-
-def received(results: "IMapIterator[T]", wait: bool, interrupted: Callable[[], bool] = never) -> Iterator[T]:
-    """All results as they come, or those that are there."""
-    while True:
-        if interrupted():
-            raise KeyboardInterrupt
-        try:
-            yield results.next(timeout=WAKE_EVERY if wait else 0)
-        except StopIteration:
-            return
-        except multiprocessing.TimeoutError:
-            if not wait:
-                return

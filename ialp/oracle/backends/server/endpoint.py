@@ -1,79 +1,130 @@
-"""One HTTP request to an OpenAI-compatible server, and what its failure means."""
+"""Requests to an OpenAI-compatible server, what they may take, and errors that never show the key."""
 
-import email.utils
 import json
 import os
 import re
-import time
+import threading
 import urllib.parse
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ialp.errors import UserError
-from ialp.oracle.backends.server.budget import Meter
-from ialp.oracle.backends.server.retries import Transient
+from ialp.oracle.backends.base import BudgetExceeded, part_of
+from ialp.oracle.backends.server.answers import BrokenReply
+from ialp.oracle.backends.server.settings import Limits
 
 if TYPE_CHECKING:
-    from openai import APIError
+    from openai import OpenAIError
 
-BUSY = (408, 409, 425, 429)  # and all from 500: the same request may succeed later
-LONGEST_WAIT = 600.0  # seconds; a server that asks for more is not waited for
+BUSY = (408, 409, 429)  # and all from 500: the client has asked again, and the same request may succeed later
 SHOWN = 200  # characters of a server's message
 KEY = re.compile(r"(?i)\b(bearer\s+|sk-)[\w.~+/=*-]{6,}")
+SET_KEY = "set api_key_env to the name of the environment variable that holds the key"
+AGAIN = "run again to go on, all answers so far are in the cache"
 HINTS = {
-    400: "if it names logprobs, lower top_logprobs or set answers: samples",
-    401: "set api_key_env to the name of the environment variable that holds the key",
-    403: "set api_key_env to the name of the environment variable that holds the key",
+    400: "if it names logprobs, lower request.top_logprobs or set answers: samples",
+    401: SET_KEY,
+    403: SET_KEY,
     404: "base_url ends in /v1 on most servers; model must be a name that the server knows; api may be the other one",
 }
 
 
+class Meter:
+    """Counts requests and tokens of all threads, up to this process's part of the limits.
+
+    Attributes:
+        taken: "requests" and "tokens" so far.
+    """
+
+    def __init__(self, limits: Limits, rank: int = 0, ranks: int = 1):
+        self.taken: Counter[str] = Counter()
+        self._limits = {"requests": limits.max_requests, "tokens": limits.max_tokens}
+        self._mine = {kind: part_of(limit, rank, ranks) for kind, limit in self._limits.items()}
+        self._parts = f", of which this one of {ranks} processes has its share" if ranks > 1 else ""
+        self._lock = threading.Lock()
+
+    def count_request(self) -> None:
+        """Count one HTTP request.
+
+        Raises:
+            BudgetExceeded: There may be no further one.
+        """
+        with self._lock:
+            for kind, limit in self._mine.items():
+                if limit is not None and self.taken[kind] >= limit:
+                    raise BudgetExceeded(
+                        f"judge.limits.max_{kind}: the limit of {self._limits[kind]} {kind}{self._parts} is reached; "
+                        "every answer so far is in the cache, and the next run asks only what is left; raise the "
+                        "limit, or train shorter"
+                    )
+            self.taken["requests"] += 1
+
+    def count_tokens(self, reply: Mapping[str, Any]) -> None:
+        """Count what a reply says that it took.
+
+        Raises:
+            UserError: It does not say so, and there is a limit to keep.
+        """
+        usage = reply.get("usage")
+        total = usage.get("total_tokens") if isinstance(usage, Mapping) else None
+        if not isinstance(total, int):
+            if self._limits["tokens"] is not None:
+                raise UserError("the server's replies do not say how many tokens they took, so that "
+                                "limits.max_tokens cannot be kept; set limits.max_requests instead")  # fmt: skip
+            return
+        with self._lock:
+            self.taken["tokens"] += total
+
+
 class Endpoint:
-    """Posts JSON to a server. No message of its errors holds the key, and none is chained to one that does.
+    """Posts JSON to a server by OpenAI's client, which asks again after faults, with pauses that grow.
+
+    No message of its errors holds the key, and none is chained to one that does.
 
     Args:
         base_url: Of the API.
         api_key_env: Name of the environment variable with the key; None where the server asks for none.
-        timeout: Seconds to wait for a reply.
+        limits: Timeout and retries.
         meter: What counts every request.
 
     Raises:
         UserError: The variable is not set, or the client library is not installed.
     """
 
-    def __init__(self, base_url: str, api_key_env: str | None, timeout: float, meter: Meter):
+    def __init__(self, base_url: str, api_key_env: str | None, limits: Limits, meter: Meter):
         try:
-            from openai import OpenAI
+            from openai import DefaultHttpxClient, OpenAI
         except ImportError:
             raise UserError("judge ServerLM needs the client of the API: pip install 'ialp[server]'") from None
-        self.base_url, self.timeout, self.meter = base_url, timeout, meter
+        self.base_url, self.limits, self.meter = base_url, limits, meter
         self._key = read_key(api_key_env)
-        # Without a key of ours the library would send that of OPENAI_API_KEY to a server that it is not meant for.
-        self._client = OpenAI(base_url=base_url, api_key=self._key or "none", timeout=timeout, max_retries=0)
+        self._client = OpenAI(
+            base_url=base_url,
+            # Without a key of ours the library would send that of OPENAI_API_KEY to a server that it is not meant for.
+            api_key=self._key or "none",
+            timeout=limits.timeout,
+            max_retries=limits.retries,
+            http_client=DefaultHttpxClient(event_hooks={"request": [self._count]}),
+        )
 
-    def post(self, path: str, body: Mapping[str, Any], most: int) -> dict[str, Any]:
-        """The reply to one request, which takes `most` tokens at most.
+    def post(self, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The choices of the reply to a request.
 
         Raises:
-            Transient: It may succeed when it is repeated.
-            UserError: It never will.
-            BudgetExceeded: It was not sent, because it could pass a limit.
+            BrokenReply: The reply cannot be read.
+            UserError: The server refuses the request, or has failed beyond all retries.
+            BudgetExceeded: It was not sent, because a limit is reached.
         """
-        from openai import APIError
+        from openai import OpenAIError
 
-        self.meter.admit(most)
-        used = 0
-        failure: Exception | None = None
         try:
-            reply = self._read(self._client.post(path, body=dict(body), cast_to=str))
-            used = self._tokens(reply)
-        except APIError as error:  # kept as a value: raised in here, ours would be chained to it, headers and all
+            text = self._client.post(path, body=dict(body), cast_to=str)
+        except OpenAIError as error:  # kept as a value: raised in here, ours would be chained to it, headers and all
             failure = self._explain(error)
-        finally:
-            self.meter.settle(most, used)
-        if failure is not None:
-            raise failure
-        return reply
+        else:
+            return self._read(text)
+        raise failure
 
     def redact(self, text: str) -> str:
         """`text` on one line, cut, without the key or what looks like one."""
@@ -82,45 +133,37 @@ class Endpoint:
         text = " ".join(KEY.sub(r"\1***", text).split())
         return text if len(text) <= SHOWN else text[:SHOWN] + "…"
 
-    def _explain(self, error: "APIError") -> Exception:
-        """What the user reads of a failed request, and whether to repeat it."""
-        from openai import APIStatusError, APITimeoutError
+    def _count(self, request: Any) -> None:
+        from openai import OpenAIError
 
-        if isinstance(error, APITimeoutError):
-            return Transient(f"no reply within {self.timeout:g} s")
+        try:
+            self.meter.count_request()
+        except BudgetExceeded as error:
+            raise OpenAIError(str(error)) from None  # any other error would be taken for a fault, and repeated
+
+    def _explain(self, error: "OpenAIError") -> UserError:
+        """What the user reads of a failed request."""
+        from openai import APIError, APIStatusError
+
+        if not isinstance(error, APIError):
+            return BudgetExceeded(str(error))
         if not isinstance(error, APIStatusError):
-            return Transient(f"no connection: {self.redact(str(error.__cause__ or error))}")
-        status, said = error.status_code, self.redact(error.message)
-        if status in BUSY or status >= 500:
-            wait = retry_after(error.response.headers)
-            if wait <= LONGEST_WAIT:
-                return Transient(said, wait)
-            return UserError(f"{self.base_url}: {said}; it asks to wait {wait:.0f} s: run again then, all answers "
-                             "so far are in the cache")  # fmt: skip
-        hint = HINTS.get(status)
-        return UserError(f"{self.base_url}: {said}{f'; {hint}' if hint else ''}")
+            said = f"no reply: {self.redact(str(error.__cause__ or error))}"
+            return UserError(f"{self.base_url}: {said}, after {self.limits.retries + 1} attempts; {AGAIN}")
+        busy = error.status_code in BUSY or error.status_code >= 500
+        hint = AGAIN if busy else HINTS.get(error.status_code)
+        return UserError(f"{self.base_url}: {self.redact(error.message)}{f'; {hint}' if hint else ''}")
 
-    def _read(self, text: str) -> dict[str, Any]:
-        """A reply with at least one choice; anything else is Transient."""
+    def _read(self, text: str) -> list[dict[str, Any]]:
         try:
             reply = json.loads(text)
         except ValueError:
-            raise Transient(f"the reply of {len(text)} characters is no JSON: {self.redact(text)}") from None
+            raise BrokenReply(f"the reply of {len(text)} characters is no JSON: {self.redact(text)}") from None
         choices = reply.get("choices") if isinstance(reply, dict) else None
         if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
-            raise Transient(f"the reply holds no choices: {self.redact(text)}")
-        return reply
-
-    def _tokens(self, reply: Mapping[str, Any]) -> int:
-        """What the reply says that it took."""
-        usage = reply.get("usage")
-        total = usage.get("total_tokens") if isinstance(usage, Mapping) else None
-        if isinstance(total, int):
-            return total
-        if self.meter.max_tokens is not None:
-            raise UserError(f"{self.base_url}: its replies do not say how many tokens they took, so that max_tokens "
-                            "cannot be kept; set max_requests instead")  # fmt: skip
-        return 0
+            raise BrokenReply(f"the reply holds no choices: {self.redact(text)}")
+        self.meter.count_tokens(reply)
+        return choices
 
 
 def read_key(variable: str | None) -> str:
@@ -133,25 +176,8 @@ def read_key(variable: str | None) -> str:
     return key
 
 
-def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that a server asks to wait, given as a number or as a date; 0 where it does not say."""
-    value = headers.get("retry-after", "")
-    try:
-        return max(float(value), 0.0)
-    except ValueError:
-        pass
-    try:
-        return max(email.utils.parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
-    except ValueError:
-        return 0.0
-
-
 def check_url(base_url: str) -> None:
-    """Refuse what is no address, and what carries a secret; without repeating it.
-
-    Raises:
-        UserError: It is one of these.
-    """
+    """Refuse what is no address, and what carries a secret; without repeating it."""
     try:
         parts = urllib.parse.urlsplit(base_url)
         parts.port  # noqa: B018 - parsed when it is read
