@@ -127,7 +127,8 @@ def test_log_probabilities_are_those_of_the_model(url, template, tmp_path_factor
 @pytest.mark.parametrize("answers", ["logprobs", "samples"])
 def test_both_apis_and_both_ways_to_answer(url, catalogue, template, tmp_path, api, answers):
     """Constrained to the labels: a random model says nothing else."""
-    judge = ServerLM("tiny", url, **grouped({"api": api, "answers": answers, "constraint": "grammar", "concurrency": 4}))
+    arguments = {"api": api, "answers": answers, "constraint": "grammar", "concurrency": 4}
+    judge = ServerLM("tiny", url, **grouped(arguments))
     oracle = Oracle(judge, JudgementCache(tmp_path / "cache.sqlite"), template, catalogue)
     judgement = oracle.judge(*items(6))
     assert oracle.asked == 6 and judge.requests >= 6 and judge.invalid_answers == 0
