@@ -1,7 +1,7 @@
 """`ialp report RUNS… --out DIR`: the paper's tables and figures from finished runs, and what is missing from them."""
 
 from ialp.parser import Parser
-from ialp.report.page import write_report
+from ialp.report.publish import report
 
 
 def run_report_verb(arguments: list[str]) -> int:
@@ -15,5 +15,5 @@ def run_report_verb(arguments: list[str]) -> int:
     )
     add("--out", required=True, help="folder of the report: index.html, tables/, figures/")
     add("--data_root", help="folder that holds the data, for Table 2 (default: as the runs say)")
-    write_report(**vars(parser.parse_args(arguments)))
+    report(**vars(parser.parse_args(arguments)))
     return 0

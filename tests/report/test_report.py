@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from ialp.cli.main import main
-from ialp.report.page import write_report
+from ialp.report.publish import report
 
 SCHEMES = {"scratch": "Scratch", "finetune": "FineTune", "set": "PolicySet", "llm": "LLMOnline"}
 
@@ -24,7 +24,7 @@ def written(tmp_path_factory, write_online):
         write_online(runs, "<b>mine", seed, scheme="callbacks.mine.Scheme", returns=(1, 1, 1))
     write_online(runs, "scratch", 2, done=False)
     (runs / "notes" / "other").mkdir(parents=True)
-    write_report([runs], out)
+    report([runs], out)
     return out
 
 
@@ -82,7 +82,7 @@ def test_the_page_names_what_was_left_out(written):
 def test_the_same_runs_give_the_same_files(tmp_path, write_online):
     write_online(tmp_path / "runs", "scratch", 0)
     for name in ("one", "two"):
-        write_report([tmp_path / "runs"], tmp_path / name)
+        report([tmp_path / "runs"], tmp_path / name)
     for path in sorted((tmp_path / "one").rglob("*.*")):
         if path.suffix in (".svg", ".csv", ".html", ".md", ".tex"):
             assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()

@@ -29,7 +29,7 @@ Part = tuple[str, Sequence[Table | Picture]]
 """A heading and what stands below it."""
 
 
-def write_report(runs: Sequence[str | Path], out: str | Path, data_root: str | None = None) -> Path:
+def report(runs: Sequence[str | Path], out: str | Path, data_root: str | None = None) -> Path:
     """Write the report, and print where it lies and what is missing.
 
     Args:
