@@ -82,6 +82,14 @@ def sum_over_ranks(*values: Tensor | float) -> Tensor:
     return total
 
 
+def gather_over_ranks(value: Any) -> list[Any]:
+    """What each process has, by rank; all must call this."""
+    parts: list[Any] = [value] * world_size()
+    if len(parts) > 1:
+        distributed.all_gather_object(parts, value)  # pickled between the processes of this run, never from a file
+    return parts
+
+
 def weight_of_rank(count: int) -> float:
     """What a mean over `count` rows of this process counts beside those of the others: W · count / all counts.
 

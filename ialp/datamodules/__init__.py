@@ -1,6 +1,7 @@
 """What feeds each phase: LightningDataModules."""
 
 from ialp.datamodules.episodes import OnPolicyDataModule
+from ialp.datamodules.loader import ResumableLoader
 from ialp.datamodules.oracle import OracleDataModule
 from ialp.datamodules.prompts import PromptDataModule
 from ialp.datamodules.ratings import RatingsDataModule
@@ -13,5 +14,6 @@ __all__ = [
     "PromptDataModule",
     "RatingsDataModule",
     "ReplayDataModule",
+    "ResumableLoader",
     "SessionDataModule",
 ]

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from ialp.data.log import LogSource
 from ialp.datamodules.experience import ExperienceDataset
+from ialp.datamodules.loader import ResumableLoader
 from ialp.datamodules.users import ReplayDataModule, load_online_state, online_state
 from ialp.distributed import sum_over_ranks, world_size
 from ialp.envs import BatchEnv
@@ -153,4 +154,4 @@ class OnPolicyDataModule(ReplayDataModule):
             self.reward_scale,
             torch.initial_seed(),
         )
-        return DataLoader(self.rollout, batch_size=None, num_workers=0)
+        return ResumableLoader(self.rollout, batch_size=None)

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from ialp.data.log import LogSource
 from ialp.datamodules.experience import Rollout
+from ialp.datamodules.loader import ResumableLoader
 from ialp.distributed import share_of_rank
 from ialp.oracle import AskedAhead, Judging, Oracle, check_judge, open_oracle
 from ialp.rl.candidates import CandidateSampler, WithNeighbours
@@ -262,7 +263,7 @@ class OracleDataModule(LightningDataModule):
             torch.initial_seed(),
             self.prefetch,
         )
-        return DataLoader(self.rollout, batch_size=None, num_workers=0)
+        return ResumableLoader(self.rollout, batch_size=None)
 
     def finish_asking(self) -> None:
         """Waits for the answers to a question that early stopping has left without use: they are paid for."""

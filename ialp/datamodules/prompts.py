@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader
 
 from ialp.data.interactions import Interactions
 from ialp.data.log import Log, LogSource
+from ialp.datamodules.loader import ResumableLoader
 from ialp.distributed import share_of_rank
 from ialp.errors import UserError
 from ialp.oracle.prompt import PromptTemplate
@@ -87,7 +88,7 @@ class PromptDataModule(LightningDataModule):
         """Batches of the sampled interactions, with this epoch's candidates."""
         rows = range(len(self._training[0]))
         _, batch_size = share_of_rank(self.trainer, self.batch_size, "data.batch_size")
-        return DataLoader(rows, batch_size, shuffle=True, collate_fn=self._training_batch)  # type: ignore[arg-type]
+        return ResumableLoader(rows, batch_size, shuffle=True, collate_fn=self._training_batch)  # type: ignore[arg-type]
 
     def val_dataloader(self) -> DataLoader:
         """Batches of the validation interactions, whose candidates never change."""

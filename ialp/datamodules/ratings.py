@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from ialp.data.log import LogSource
 from ialp.data.rating_log import RatingLog, Ratings
+from ialp.datamodules.loader import ResumableLoader
 from ialp.distributed import SharedBatches, share_of_rank
 from ialp.errors import UserError
 
@@ -53,7 +54,7 @@ class RatingsDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Batches of (user (B,) from 0, item (B,), rating (B,)), shuffled."""
         _, batch_size = share_of_rank(self.trainer, self.batch_size, "data.batch_size")
-        return DataLoader(_dataset(self._training), batch_size, shuffle=True)
+        return ResumableLoader(_dataset(self._training), batch_size, shuffle=True)
 
     def val_dataloader(self) -> DataLoader:
         """The same of those held out."""

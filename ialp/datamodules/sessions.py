@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ialp.data.interactions import Interactions
 from ialp.data.log import Log, LogSource
+from ialp.datamodules.loader import ResumableLoader
 from ialp.distributed import SharedBatches, share_of_rank
 from ialp.errors import UserError
 from ialp.rng import stream
@@ -158,7 +159,7 @@ class SessionDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Batches of (items (B, T), candidates (B, T, 1 + negatives)), shuffled."""
         _, batch_size = share_of_rank(self.trainer, self.batch_size, "data.batch_size")
-        return DataLoader(self.training, batch_size, shuffle=True, collate_fn=unchanged)
+        return ResumableLoader(self.training, batch_size, shuffle=True, collate_fn=unchanged)
 
     def val_dataloader(self) -> DataLoader:
         """Batches of (items, candidates as in training, candidates with uniform negatives) of the test sequences."""

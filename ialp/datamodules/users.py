@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from ialp.data.log import LogSource
 from ialp.datamodules.experience import Rollout
+from ialp.datamodules.loader import ResumableLoader
 from ialp.distributed import share_of_rank, world_size
 from ialp.envs import BatchEnv, World
 from ialp.rl.replay import ReplayBuffer
@@ -182,7 +183,7 @@ class ReplayDataModule(LightningDataModule):
             self.reward_scale,
             torch.initial_seed(),
         )
-        return DataLoader(self.rollout, batch_size=None, num_workers=0)
+        return ResumableLoader(self.rollout, batch_size=None)
 
     def val_dataloader(self) -> DataLoader:
         """One batch that says: play the test users."""

@@ -11,12 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ialp.errors import UserError
-from ialp.experiment.processes import launched, rank
+from ialp.experiment.processes import CHILD, launched, rank
 from ialp.experiment.signals import TERMINATED, Terminated, sigterm_as_exit
 from ialp.experiment.stages import Stage
-
-CHILD = "IALP_STAGE"
-"""Set in the process of a stage that another run builds: that run has named the data and counts the stages."""
 
 LAUNCHER = re.compile(
     r"(GROUP_|ROLE_|LOCAL_|NODE_)?RANK$|(GROUP_|ROLE_|LOCAL_)?WORLD_SIZE$|MASTER_|SLURM_|TORCHELASTIC_"

@@ -2,81 +2,99 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric.loggers.logger import rank_zero_experiment
-from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+from typing_extensions import override
 
 from ialp.files import write_atomically
 
-
-class MetricsWriter(ExperimentWriter):
-    """Lightning's writer, which would delete what the folder holds, and rewrites a file in place."""
-
-    def __init__(self, log_dir: str) -> None:
-        super().__init__(log_dir)
-        self.path = Path(self.metrics_file_path)
-        self.written = self._read()
-
-    @property
-    def rows(self) -> int:
-        """So many rows are in the file."""
-        return len(self.written)
-
-    def save(self) -> None:
-        """Append the new rows; a new column rewrites the file, whole or not at all."""
-        if not self.metrics:
-            return
-        new, self.metrics = self.metrics, []
-        self.written += new
-        keys = sorted(set(self.metrics_keys).union(*new))
-        if keys != self.metrics_keys or not self.path.is_file():
-            self.metrics_keys = keys
-            write_atomically(self.path, _csv(keys, self.written, header=True))
-            return
-        with self.path.open("a", newline="") as file:
-            file.write(_csv(keys, new, header=False))
-
-    def rewind(self, rows: int) -> None:
-        """Forget all but the first rows, and columns that came later."""
-        kept = [{key: value for key, value in row.items() if value != ""} for row in self.written[:rows]]
-        self.metrics, self.written = [], kept
-        self.metrics_keys = sorted({key for row in kept for key in row})
-        write_atomically(self.path, _csv(self.metrics_keys, kept, header=True))
-
-    def _check_log_dir_exists(self) -> None:
-        """Nothing is deleted."""
-
-    def _read(self) -> list[dict[str, Any]]:
-        if not self.path.is_file():
-            return []
-        with self.path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-            self.metrics_keys = list(reader.fieldnames or [])
-        return rows
+Row = dict[str, Any]
 
 
-class MetricsFile(CSVLogger):
-    """metrics.csv in a run's folder."""
+class MetricsFile(Logger):
+    """Logs to metrics.csv in a run's folder; on the first rank alone.
+
+    Lightning's CSVLogger would delete what the folder holds, and rewrites the file in place.
+
+    Args:
+        folder: of the run.
+
+    Attributes:
+        rows: what the file holds, and what `save` will append.
+    """
+
+    SAVE_EVERY = 100  # steps
 
     def __init__(self, folder: str | Path) -> None:
-        super().__init__(folder, name="", version="")
+        super().__init__()
+        self.folder, self.path = Path(folder), Path(folder) / "metrics.csv"
+        self.rows: list[Row] = []
+        if self.path.is_file():
+            with self.path.open(newline="") as file:
+                self.rows = list(csv.DictReader(file))
+        self._saved, self._columns = len(self.rows), list(self.rows[0]) if self.rows else []
 
     @property
-    @rank_zero_experiment
-    def experiment(self) -> Any:
-        """The writer, on the first rank alone."""
-        if self._experiment is None:
-            self._experiment = MetricsWriter(self.log_dir)
-        return self._experiment
+    @override
+    def name(self) -> str:
+        return ""
+
+    @property
+    @override
+    def version(self) -> str:
+        return ""
+
+    @property
+    @override
+    def save_dir(self) -> str:
+        return str(self.folder)
+
+    @override
+    def log_hyperparams(self, *_: Any, **__: Any) -> None:
+        """Nothing: config.yaml has them."""
+
+    @override
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        values = {name: value.item() if hasattr(value, "item") else value for name, value in metrics.items()}
+        self.rows.append({**values, "step": step})
+        if step is not None and (step + 1) % self.SAVE_EVERY == 0:
+            self.save()
+
+    @override
+    @rank_zero_only
+    def save(self) -> None:
+        new, self._saved = self.rows[self._saved :], len(self.rows)
+        columns = sorted({*self._columns, *(name for row in new for name in row)})
+        if columns != self._columns:  # the whole file, at once or not at all
+            self._columns = columns
+            write_atomically(self.path, _csv(columns, self.rows, header=True))
+        elif new:
+            with self.path.open("a", newline="") as file:
+                file.write(_csv(columns, new, header=False))
+
+    @override
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        self.save()
+
+    @rank_zero_only
+    def rewind(self, rows: int) -> None:
+        """Forget all but the first rows, and the columns that came later."""
+        self.rows = [{name: value for name, value in row.items() if value != ""} for row in self.rows[:rows]]
+        self._saved, self._columns = 0, []
+        self.save()
+        if not rows:
+            self.path.unlink(missing_ok=True)
 
 
-def _csv(keys: list[str], rows: list[dict[str, Any]], header: bool) -> str:
+def _csv(columns: list[str], rows: list[Row], header: bool) -> str:
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, keys)
+    writer = csv.DictWriter(text, columns)
     if header:
         writer.writeheader()
     writer.writerows(rows)

@@ -6,6 +6,9 @@ import sys
 import threading
 import time
 
+CHILD = "IALP_STAGE"
+"""Set in the process of a stage that another run builds: that run has named the data and counts the stages."""
+
 PATIENCE = 20.0
 """Seconds that a process other than the first leaves to the first one for saying what is wrong."""
 
@@ -44,9 +47,9 @@ def end_with_parent(pause: float = 1.0) -> None:
     may wait for them for half an hour. A stage has time to save what it has learnt. The other direction is the
     launcher's: it ends all when one dies.
     """
-    if rank() == 0 and launched() == 1 and "IALP_STAGE" not in os.environ:
+    if rank() == 0 and launched() == 1 and CHILD not in os.environ:
         return
-    parent, grace = os.getppid(), PATIENCE if "IALP_STAGE" in os.environ else 0.0
+    parent, grace = os.getppid(), PATIENCE if CHILD in os.environ else 0.0
 
     def watch() -> None:
         while os.getppid() == parent:

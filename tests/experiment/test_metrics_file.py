@@ -16,8 +16,8 @@ def test_a_resumed_file_is_that_of_an_unbroken_run(tmp_path: Path) -> None:
     for step in range(4):
         log(cut, step, loss=step / 3 if step < 2 else 99.0, **({"other": 1.0} if step > 1 else {}))
     resumed = MetricsFile(tmp_path / "cut")
-    assert resumed.experiment.rows == 4
-    resumed.experiment.rewind(2)
+    assert len(resumed.rows) == 4
+    resumed.rewind(2)
     for step in range(2, 4):
         log(resumed, step, loss=step / 3, **({"late": 1.0} if step == 3 else {}))
     assert (tmp_path / "cut/metrics.csv").read_text() == (tmp_path / "whole/metrics.csv").read_text()
@@ -29,7 +29,7 @@ def test_a_line_that_a_kill_has_cut_is_forgotten(tmp_path: Path) -> None:
     with (tmp_path / "metrics.csv").open("a") as file:
         file.write("0.2")
     again = MetricsFile(tmp_path)
-    again.experiment.rewind(1)
+    again.rewind(1)
     assert (tmp_path / "metrics.csv").read_text().split() == ["loss,step", "0.5,0"]
 
 

@@ -94,7 +94,7 @@ def test_a_full_disk_stops_what_is_no_checkpoint(fit: Fit, capfd, monkeypatch: p
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "runs/world/metrics.csv")
 
-    monkeypatch.setattr("ialp.experiment.metrics_file.MetricsWriter.save", full)
+    monkeypatch.setattr("ialp.experiment.metrics_file.MetricsFile.save", full)
     assert fit("world", *FIVE_STEPS) == 2
     said = capfd.readouterr().err.splitlines()
     assert said[-1].startswith("ialp: error: no space left on the disk of runs/world/metrics.csv")

@@ -11,6 +11,7 @@ from lightning import LightningDataModule, LightningModule
 from torch.utils.data import DataLoader
 
 from ialp.data import LogSource
+from ialp.datamodules import ResumableLoader
 from ialp.errors import UserError
 from ialp.oracle import JudgeBackend
 
@@ -86,6 +87,6 @@ class ToyData(LightningDataModule):
         self.source, self.judge, self.rows = log, judge, rows
 
     def train_dataloader(self) -> DataLoader:
-        return DataLoader(torch.ones(self.rows, 2), batch_size=2)
+        return ResumableLoader(torch.ones(self.rows, 2), batch_size=2)
 
     val_dataloader = test_dataloader = predict_dataloader = train_dataloader

@@ -1,5 +1,7 @@
 """Whatever is composed: cut off between two batches, it goes on to the same weights."""
 
+import csv
+
 import pytest
 import torch
 from lightning import Callback, Trainer, seed_everything
@@ -8,6 +10,7 @@ from callbacks.ucb import UpperConfidence
 from ialp.datamodules import OnPolicyDataModule, OracleDataModule, ReplayDataModule, SessionDataModule
 from ialp.errors import UserError
 from ialp.experiment.checkpoint_file import SealedCheckpointIO, newest
+from ialp.experiment.metrics_file import MetricsFile
 from ialp.experiment.resume import ResumeCheckpoint
 from ialp.phases import IALPPretrain, OnlineAdapt, RewardModel
 from ialp.rl import A2C, DQN, Categorical, EpsilonGreedy, GatedAlpha, Reinforce, SampledSoftmax
@@ -29,8 +32,9 @@ PARTS = {
 
 def train(module, data, folder, epochs: int, ckpt_path=None, **options) -> None:
     seed_everything(0, verbose=False)
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0, "logger": False}
-    trainer = Trainer(default_root_dir=folder, max_epochs=epochs, accelerator="cpu", **quiet, **options)
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
+    options = {"logger": MetricsFile(folder), "log_every_n_steps": 1, **quiet, **options}
+    trainer = Trainer(default_root_dir=folder, max_epochs=epochs, accelerator="cpu", **options)
     trainer.fit(module, data, ckpt_path=ckpt_path)
 
 
@@ -45,12 +49,12 @@ class Cut(Callback):
             raise RuntimeError("cut")
 
 
-def whole_and_broken(make, folder, at: int, epochs: int = 3, every: int = 1):
+def whole_and_broken(make, folder, at: int, epochs: int = 3, every: int = 1, **options):
     """The module after an unbroken training, and after one that was cut in batch `at` and gone on with."""
     modules = []
     for name, cut in (("whole", None), ("broken", at)):
         module, data = make(folder / name)
-        options = {"enable_checkpointing": True, "plugins": [SealedCheckpointIO()]}
+        options |= {"plugins": [SealedCheckpointIO()]}
         if cut is not None:
             callbacks = [Cut(cut), ResumeCheckpoint(every_n_steps=every)]
             with pytest.raises(RuntimeError, match="cut"):
@@ -61,7 +65,21 @@ def whole_and_broken(make, folder, at: int, epochs: int = 3, every: int = 1):
         train(module, data, folder / name, epochs, path, callbacks=[ResumeCheckpoint()], **options)
         module.latest_episodes = list(getattr(getattr(data, "rollout", None), "finished", []))
         modules.append(module)
+    assert curves(folder / "whole") == curves(folder / "broken")
     return modules
+
+
+def curves(folder) -> list[dict[str, str]]:
+    """The rows of metrics.csv, without time and without how many answers came from the cache."""
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [
+            {
+                key: value
+                for key, value in row.items()
+                if not any(part in key for part in ("seconds", "asked", "cache_hits"))
+            }
+            for row in csv.DictReader(file)
+        ]
 
 
 def assert_same(whole, broken):
@@ -119,10 +137,12 @@ def test_pre_training(at, prefetch, source, tmp_path):
     assert {each["asked"] + each["cache_hits"] for each in counts} == {72}
 
 
-@pytest.mark.parametrize("at", [2, 3])
-def test_a_shuffled_log(at, source, tmp_path):
+@pytest.mark.parametrize("at", [2, 3, 4])
+@pytest.mark.parametrize("val_every", [1, 2, 3])
+def test_a_shuffled_log(at, val_every, source, tmp_path):
     """Shuffled by the global generator, negatives drawn by one of its own, dropout by the global one again."""
-    whole, broken = whole_and_broken(lambda _: (RewardModel(), SessionDataModule(source, batch_size=24)), tmp_path, at)
+    make = lambda _: (RewardModel(), SessionDataModule(source, batch_size=24))  # noqa: E731
+    whole, broken = whole_and_broken(make, tmp_path, at, val_check_interval=val_every)
     assert_same(whole, broken)
 
 
