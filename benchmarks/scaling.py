@@ -14,6 +14,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import torch
+from ialp.rl.support import CHANCES
 from memory import peak_mib
 
 from ialp.datamodules.users import OnlineRollout
@@ -22,7 +23,6 @@ from ialp.nets import ActorCritic
 from ialp.nets.response import SequentialResponse
 from ialp.rl import A2C, Categorical, ConstantAlpha, FullSoftmax, ReplayBuffer, SampledSoftmax
 from ialp.rl.schemes import PolicySet
-from ialp.rl.support import CHANCES
 
 WIDTH, USERS, BATCH = 64, 64, 256
 SIZES = [1_000, 10_000, 100_000, 1_000_000]

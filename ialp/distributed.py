@@ -72,6 +72,11 @@ def world_size() -> int:
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
+def global_rank() -> int:
+    """Number of this process among those that work together now."""
+    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
+
+
 def sum_over_ranks(*values: Tensor | float) -> Tensor:
     """(n,) float64: each of n numbers added up over all processes, which must all call this."""
     on_cpu = world_size() == 1 or "gloo" in distributed.get_backend()

@@ -1,11 +1,37 @@
 """What passes between the parts, and the legend of their shapes.
 
 B batch (users, transitions) · T history length · I items, the padding id 0 included · K candidates · D width
+E episodes, where all transitions of an episode share a row
 """
 
 from dataclasses import dataclass
 
 from torch import Tensor
+
+
+@dataclass
+class History:
+    """What B users have interacted with: the sequences x_1 … x_t from which their states are encoded (Eq. 4).
+
+    Attributes:
+        items: (B, T) ids, right-padded with 0; what follows the first `length` of a row does not count. (E, T) with
+            `row`.
+        length: (B,) items of each that make the state.
+        row: (B,) row of `items` that each history is part of; None: row b is b's.
+        user: (B,) numbers of the users; None where they are of no consequence.
+    """
+
+    items: Tensor
+    length: Tensor
+    row: Tensor | None = None
+    user: Tensor | None = None
+
+    def select(self, users: Tensor) -> "History":
+        """The histories of some of the B users: an index (A,) or a mask (B,)."""
+        user = None if self.user is None else self.user[users]
+        if self.row is None:
+            return History(self.items[users], self.length[users], user=user)
+        return History(self.items, self.length[users], self.row[users], user)
 
 
 @dataclass
@@ -37,6 +63,16 @@ class Transition:
     candidates: Tensor | None = None
     choice: Tensor | None = None
     row: Tensor | None = None
+
+    @property
+    def history(self) -> History:
+        """What the states s_t are encoded from."""
+        return History(self.items, self.length, self.row)
+
+    @property
+    def next_history(self) -> History:
+        """What the next states s_{t+1} are encoded from."""
+        return History(self.items, self.length + 1, self.row)
 
     @property
     def action(self) -> Tensor:

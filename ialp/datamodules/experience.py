@@ -1,40 +1,70 @@
-"""What the rollouts of both algorithms share: a step in the world, then minibatches from the buffer."""
+"""The data set between a phase that collects experience and the trainer that asks for minibatches."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 from torch.utils.data import IterableDataset
+from typing_extensions import override
 
-from ialp.rl.replay import ReplayBuffer
 from ialp.types import Transition
 
 
-class ExperienceDataset(IterableDataset, ABC):
-    """An epoch's batches, made one by one while the policy learns; it knows where it is, and can go on from there.
+class Stateful(Protocol):
+    """Anything that saves and restores its state."""
 
-    Attributes:
-        place: batches of the epoch that are made.
+    def state_dict(self) -> dict[str, Any]:
+        """The state: tensors, numbers and texts."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any:
+        """Restores what `state_dict` gave."""
+        ...
+
+
+class Collector(Protocol):
+    """A phase as its data set sees it."""
+
+    def collect(self) -> None:
+        """Acts once for every user and stores what comes of it."""
+        ...
+
+    def rank_state_dict(self) -> dict[str, Any]:
+        """The collector's own state on this process."""
+        ...
+
+    def load_rank_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `rank_state_dict` gave."""
+        ...
+
+
+class ExperienceDataset(IterableDataset):
+    """An epoch of minibatches from experience that is collected while the policy learns; resumable between two batches.
+
+    Args:
+        collector: collects before every `updates_per_step`-th minibatch.
+        sample: gives a minibatch of what was collected.
+        parts: what collecting and sampling depend on beside the weights, saved and restored with this data set.
+        steps: times that the collector collects in an epoch.
+        updates_per_step: minibatches after each.
     """
 
-    place = 0
+    def __init__(
+        self,
+        collector: Collector,
+        sample: Callable[[], Transition],
+        parts: Mapping[str, Stateful],
+        steps: int,
+        updates_per_step: int = 1,
+    ) -> None:
+        self.collector, self.sample, self.parts = collector, sample, parts
+        self.steps, self.updates_per_step = steps, updates_per_step
+        self.place = 0  # minibatches of this epoch that are made
 
-    @abstractmethod
     def __len__(self) -> int:
-        """Batches in an epoch. Without a length Lightning would fetch one ahead: rollout, rollout, update."""
+        # Without a length Lightning would fetch one batch ahead: collect, collect, update.
+        return self.steps * self.updates_per_step
 
-    @abstractmethod
-    def batch(self, place: int) -> Transition:
-        """The next batch, which is that of this place in the epoch."""
-
-    @abstractmethod
-    def state(self) -> dict[str, Any]:
-        """All that the next batches depend on, beside the weights; tensors, numbers and texts."""
-
-    @abstractmethod
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Goes on where `state` was taken."""
-
+    @override
     def __iter__(self) -> Iterator[Transition]:
         self.place = 0
         return self
@@ -42,51 +72,20 @@ class ExperienceDataset(IterableDataset, ABC):
     def __next__(self) -> Transition:
         if self.place >= len(self):
             raise StopIteration
-        batch = self.batch(self.place)
+        if self.place % self.updates_per_step == 0:
+            self.collector.collect()
+        batch = self.sample()
         self.place += 1
         return batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Where it is, between two batches."""
-        return {"place": self.place, **self.state()}
+        """Where it is, between two batches, with the state of all that the next ones depend on."""
+        parts = {name: part.state_dict() for name, part in self.parts.items()}
+        return {"place": self.place, "collector": self.collector.rank_state_dict(), "parts": parts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """This epoch goes on where `state_dict` was taken."""
         self.place = state["place"]
-        self.load_state(state)
-
-
-class Rollout(ExperienceDataset):
-    """Acts and stores (`step`), then yields minibatches; the update is the module's training step.
-
-    Args:
-        buffer: where transitions are kept.
-        steps: batch steps per epoch.
-        batch_size: transitions per minibatch.
-        updates_per_step: minibatches per batch step.
-    """
-
-    def __init__(self, buffer: ReplayBuffer, steps: int, batch_size: int, updates_per_step: int) -> None:
-        self.buffer, self.steps = buffer, steps
-        self.batch_size, self.updates_per_step = batch_size, updates_per_step
-
-    def __len__(self) -> int:
-        return self.steps * self.updates_per_step
-
-    def batch(self, place: int) -> Transition:
-        """A minibatch, after a step where one is due."""
-        if place % self.updates_per_step == 0:
-            self.step()
-        return self.buffer.sample(self.batch_size)
-
-    def state(self) -> dict[str, Any]:
-        """The buffer; subclasses add to it."""
-        return {"buffer": self.buffer.state_dict()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restores the buffer."""
-        self.buffer.load_state_dict(state["buffer"])
-
-    @abstractmethod
-    def step(self) -> None:
-        """One step of every user, stored in the buffer."""
+        for name, part in self.parts.items():
+            part.load_state_dict(state["parts"][name])
+        self.collector.load_rank_state_dict(state["collector"])

@@ -2,16 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ialp.envs import BatchEnv
+from ialp.rl.schemes import Scheme
 from ialp.rng import stream, uniforms
-
-if TYPE_CHECKING:
-    from ialp.rl.schemes.base import Scheme
+from ialp.types import History
 
 Choose = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(items (A, T), length (A,), user (A,)) of the active users → actions (A,)."""
@@ -56,17 +54,17 @@ def run_episodes(choose: Choose, env: BatchEnv) -> Episodes:
     return Episodes(env.items.clone(), returns, env.length - 1, terminated)
 
 
-def argmax_of(scheme: "Scheme") -> Choose:
+def argmax_of(scheme: Scheme) -> Choose:
     """The most probable action of π̂."""
-    return lambda items, length, user: scheme.support.best(scheme, items, length)
+    return lambda items, length, user: scheme.best(History(items, length, user=user))
 
 
-def sampled_from(scheme: "Scheme", seed: int) -> Choose:
+def sampled_from(scheme: Scheme, seed: int) -> Choose:
     """An action drawn from π̂; chance belongs to seed, user and step, so that the same seed plays the same episodes."""
     seed = stream(seed, "evaluation")
 
     def choose(items: Tensor, length: Tensor, user: Tensor) -> Tensor:
-        chance = uniforms(seed, user, torch.zeros_like(user), length, 2)
-        return scheme.support.draw(scheme, items, length, chance)
+        uniform = uniforms(seed, user, torch.zeros_like(user), length, 2)
+        return scheme.sample(History(items, length, user=user), uniform)
 
     return choose

@@ -1,6 +1,7 @@
 """State encoder, actor and critic: the agent of Eq. 5 and 7."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,37 @@ from torch import Tensor, nn
 from ialp.errors import UserError
 from ialp.nets.sasrec import SASRec, at_length
 from ialp.recorded import Recorded
+from ialp.types import History, Transition
+
+
+@dataclass
+class NetConfig:
+    """Sizes of a policy's network.
+
+    Attributes:
+        dim: Width D of states and embeddings.
+        layers: Transformer blocks of the encoder.
+        heads: Attention heads per block.
+        dropout: In the encoder.
+    """
+
+    dim: int = 128
+    layers: int = 1
+    heads: int = 2
+    dropout: float = 0.0
 
 
 class ItemHead(nn.Module):
-    """Linear layer with one output per item: (B, D) states → (B, I), or only the items asked for."""
+    """Linear layer with one output per item: (B, D) states → (B, I)."""
 
     def __init__(self, width: int, dim: int, std: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(width, dim) * std)
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def forward(self, state: Tensor, ids: Tensor | None = None) -> Tensor:
-        """(B, D) → (B, I), or with ids (M,) → (B, M): these columns alone."""
-        if ids is None:
-            return nn.functional.linear(state, self.weight, self.bias)
-        return nn.functional.linear(state, nn.functional.embedding(ids, self.weight), self.bias[ids])
+    def forward(self, state: Tensor) -> Tensor:
+        """(B, D) → (B, I)."""
+        return nn.functional.linear(state, self.weight, self.bias)
 
     def gather(self, state: Tensor, item: Tensor) -> Tensor:
         """The entries of `forward` at item (B,) or (B, K), without computing the others: same shape as `item`."""
@@ -98,14 +115,19 @@ class ActorCritic(Recorded, nn.Module):
             self.actor.weight.div_(temperature)
             self.actor.bias.div_(temperature)
 
-    def logits(self, state: Tensor, ids: Tensor | None = None) -> Tensor:
-        """(B, D) → (B, I) logits of the policy; with ids (M,) → (B, M), these columns alone."""
-        return self.actor(state, ids) if self.q_temperature is None else self.critic(state, ids) / self.q_temperature
+    def logits(self, state: Tensor) -> Tensor:
+        """(B, D) → (B, I) logits of the policy."""
+        return self.actor(state) if self.q_temperature is None else self.critic(state) / self.q_temperature
 
-    def state(self, items: Tensor, length: Tensor, row: Tensor | None = None) -> Tensor:
-        """(B, T) histories of `length` items → (B, D); with `row` (B,), of the rows of (E, T)."""
-        longest = int(length.max())
-        return at_length(self.encoder(items[:, :longest]), length, row)
+    def state(self, history: History) -> Tensor:
+        """(B, D) states s_t = G(x_1 … x_t) of B histories (Eq. 4)."""
+        longest = int(history.length.max())
+        return at_length(self.encoder(history.items[:, :longest]), history.length, history.row)
+
+    def states(self, batch: Transition) -> tuple[Tensor, Tensor]:
+        """(B, D) states s_t and (B, D) next states s_{t+1} of B transitions, in one causal pass."""
+        hidden = self.encoder(batch.items)  # (B, T, D), or (E, T, D)
+        return at_length(hidden, batch.length, batch.row), at_length(hidden, batch.length + 1, batch.row)
 
     def start_from_text(self, embeddings: Tensor, temperature: float = 1.0) -> None:
         """Initialises item embeddings and actor from text, so that the first policy prefers items similar to the last.

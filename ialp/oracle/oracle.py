@@ -119,6 +119,12 @@ class Oracle:
         pick = first.gather(1, self._pick(log_probabilities.gather(1, first), noises[0]))
         return Judgement(pick.squeeze(1).to(device), log_probabilities.to(device))
 
+    def reward(self, judgement: Judgement, pick: Tensor) -> Tensor:
+        """(B,) r^p of the candidates (B,) that became actions: Eq. 3, or the probability that the judge gave them."""
+        if self.judging.reward == "accepted":
+            return judgement.accepted.float()
+        return judgement.log_probabilities.gather(1, pick.unsqueeze(1)).squeeze(1).exp()
+
     def state_dict(self) -> dict[str, int]:
         """How much has been asked."""
         return {"asked": self.asked, "hits": self.hits}

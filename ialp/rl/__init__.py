@@ -3,10 +3,8 @@
 from ialp.rl.algorithms import A2C, DQN, Algorithm, Reinforce
 from ialp.rl.candidates import CandidateSampler, FromPolicy, TopK, WithNeighbours
 from ialp.rl.exploration import Categorical, EpsilonGreedy, Exploration, Greedy
-from ialp.rl.gate import GatedAlpha
 from ialp.rl.replay import ReplayBuffer
 from ialp.rl.schedules import AlphaSchedule, ConstantAlpha, ExponentialAlpha, LinearAlpha
-from ialp.rl.support import FullSoftmax, SampledSoftmax, Support
 
 __all__ = [
     "A2C",
@@ -20,14 +18,10 @@ __all__ = [
     "Exploration",
     "ExponentialAlpha",
     "FromPolicy",
-    "FullSoftmax",
-    "GatedAlpha",
     "Greedy",
     "LinearAlpha",
     "Reinforce",
     "ReplayBuffer",
-    "SampledSoftmax",
-    "Support",
     "TopK",
     "WithNeighbours",
 ]

@@ -1,16 +1,18 @@
 """Exploration: Lightning callbacks that turn the policy's probabilities into actions."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
+from typing_extensions import override
 
 from ialp.errors import UserError
+from ialp.recorded import Recorded
 
-if TYPE_CHECKING:
-    from ialp.rl.blockwise import BlockwisePolicy
+UNIFORMS = 4
+"""Uniform numbers per action."""
 
 
 def sample_index(weights: Tensor, uniform: Tensor) -> Tensor:
@@ -25,12 +27,12 @@ def sample_index(weights: Tensor, uniform: Tensor) -> Tensor:
     return torch.searchsorted(cumulative, threshold, right=True).squeeze(1)
 
 
-class Exploration(Callback, ABC):
+class Exploration(Recorded, Callback, ABC):
     """How to act while learning. Subclass it, override `select`, and name the class in YAML.
 
-    `select` is pure: what it needs of chance comes in as uniforms that belong to the user, episode and step, so that
-    B users at once act as each would alone. Annealing goes into `anneal`, which is called before every training step
-    and after a resume.
+    `select` is pure: its randomness comes in as uniforms that belong to the user, episode and step, so that B users at
+    once act as each would alone. Annealing goes into `anneal`, which is called before every training step and after a
+    resume.
 
     Attributes:
         samples_policy: whether actions are drawn from the policy as it is, which `Reinforce` needs.
@@ -48,61 +50,42 @@ class Exploration(Callback, ABC):
         Args:
             probabilities: (B, I) of the policy, zero where masked.
             mask: (B, I) bool, True where the item may be recommended.
-            uniforms: (B, 2) in [0, 1).
+            uniforms: (B, UNIFORMS) in [0, 1).
         """
-
-    def act(self, policy: "BlockwisePolicy", uniforms: Tensor) -> Tensor:
-        """(B,) what `select` would, in a catalogue too large for (B, I) (see `SampledSoftmax`). Optional.
-
-        Args:
-            policy: that acts.
-            uniforms: (B, 2) float64 in [0, 1).
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no method `act`")
-
-    @property
-    def acts_in_blocks(self) -> bool:
-        """Whether it has an `act` that belongs to its `select`: a subclass that overrides `select` needs both."""
-        methods = next(vars(cls) for cls in type(self).__mro__ if {"act", "select"} & vars(cls).keys())
-        return "act" in methods and type(self).act is not Exploration.act
 
     def anneal(self, environment_steps: int) -> None:
         """Sets parameters that change with the number of environment steps taken."""
 
+    @override
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Anneals by the steps that the phase has counted."""
         self.environment_steps = int(getattr(pl_module, "environment_steps", 0))
         self.anneal(self.environment_steps)
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
         return {"environment_steps": self.environment_steps}
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on where the checkpoint stopped."""
         self.environment_steps = state_dict["environment_steps"]
         self.anneal(self.environment_steps)
 
     @property
+    @override
     def state_key(self) -> str:
-        """One key for whichever strategy: there is one per run."""
-        return "exploration"
+        return "exploration"  # one key for all strategies: a run has one
 
 
 class Greedy(Exploration):
     """The most probable item, always."""
 
+    @override
     def select(self, probabilities: Tensor, mask: Tensor, uniforms: Tensor) -> Tensor:
-        """(B,) argmax."""
         return probabilities.masked_fill(~mask, -1.0).argmax(1)
-
-    def act(self, policy: "BlockwisePolicy", uniforms: Tensor) -> Tensor:
-        """(B,) the same."""
-        return policy.best()
 
 
 class Categorical(Exploration):
-    """Samples from the policy.
+    """Samples from π^(1/temperature).
 
     Args:
         temperature: 1 samples from π itself; below 1 sharper, above 1 flatter.
@@ -115,16 +98,12 @@ class Categorical(Exploration):
         self.temperature = temperature
         self.samples_policy = temperature == 1.0
 
+    @override
     def select(self, probabilities: Tensor, mask: Tensor, uniforms: Tensor) -> Tensor:
-        """(B,) drawn from π^(1/temperature)."""
         weights = probabilities
         if self.temperature != 1.0:  # relative to the largest: however cold, that one does not vanish
             weights = (probabilities / probabilities.amax(1, keepdim=True)).double() ** (1 / self.temperature)
         return sample_index(weights * mask, uniforms[:, 0])
-
-    def act(self, policy: "BlockwisePolicy", uniforms: Tensor) -> Tensor:
-        """(B,) drawn from the same."""
-        return policy.draw(uniforms[:, 0], self.temperature)
 
 
 class EpsilonGreedy(Exploration):
@@ -142,17 +121,13 @@ class EpsilonGreedy(Exploration):
         self.epsilon = start
         self.anneal(0)
 
+    @override
     def anneal(self, environment_steps: int) -> None:
-        """Moves ε along the line from start to end."""
-        share = 1.0 if self.steps == 0 else min(1.0, environment_steps / self.steps)
-        self.epsilon = self.start + share * (self.end - self.start)
+        done = 1.0 if self.steps == 0 else min(1.0, environment_steps / self.steps)
+        self.epsilon = self.start + done * (self.end - self.start)
 
+    @override
     def select(self, probabilities: Tensor, mask: Tensor, uniforms: Tensor) -> Tensor:
-        """(B,) argmax, or uniform over the mask where the first uniform lies below ε."""
         greedy = probabilities.masked_fill(~mask, -1.0).argmax(1)
         explored = sample_index(mask.float(), uniforms[:, 1])
         return torch.where(uniforms[:, 0] < self.epsilon, explored, greedy)
-
-    def act(self, policy: "BlockwisePolicy", uniforms: Tensor) -> Tensor:
-        """(B,) the same."""
-        return torch.where(uniforms[:, 0] < self.epsilon, policy.any_allowed(uniforms[:, 1]), policy.best())

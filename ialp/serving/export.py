@@ -19,6 +19,7 @@ from ialp.files import write_atomically
 from ialp.parser import Parser
 from ialp.serving.opening import CKPT_HELP, Finished, open_finished
 from ialp.serving.policy import ServedPolicy
+from ialp.types import History
 
 SUFFIXES = {"torch_export": ".pt2", "onnx": ".onnx"}
 TOLERANCE = 1e-5  # of a probability
@@ -185,8 +186,9 @@ def largest_difference(finished: Finished, play: Play) -> float:
     found = 0.0
     for batch, time in ((1, 1), (1, longest), (3, (longest + 1) // 2), (64, min(2, longest)), (64, longest)):
         items, length = random_histories(finished, batch, time, generator)
-        theirs, ours = policy.probabilities(items, length), play(items, length)
-        if ours.shape != theirs.shape or ours[~policy.allowed(items, length)].any():
+        history = History(items, length)
+        theirs, ours = policy.probabilities(history), play(items, length)
+        if ours.shape != theirs.shape or ours[~policy.mask(history)].any():
             return float("inf")
         found = max(found, float((ours - theirs).abs().max()))
     return found

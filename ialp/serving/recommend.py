@@ -15,6 +15,7 @@ from ialp.errors import UserError
 from ialp.oracle.neutralise import visible
 from ialp.parser import Parser
 from ialp.serving.opening import CKPT_HELP, Finished, open_finished
+from ialp.types import History
 
 MOST_COMPARED = 100_000  # ids that a mistyped one is compared with
 
@@ -113,12 +114,12 @@ def recommend(finished: Finished, history: Sequence[int], top: int = 10) -> list
         UserError: Every item was shown, and none may be shown again.
     """
     policy, log = finished.policy, finished.log
-    allowed = policy.allowed(torch.tensor([history]), torch.tensor([len(history)]))[0]
+    allowed = policy.mask(History(torch.tensor([history]), torch.tensor([len(history)])))[0]
     left = int(allowed.sum())
     if not left:
         raise UserError(f"--history: holds all {log.catalogue.num_items:,} items, and this policy shows none twice")
     read = latest(history, policy.max_length, log.catalogue.num_items)
-    probabilities = policy.probabilities(torch.tensor([read]), torch.tensor([len(read)]))[0]
+    probabilities = policy.probabilities(History(torch.tensor([read]), torch.tensor([len(read)])))[0]
     if len(read) < len(history):
         say(f"a history of {len(history)}: the policy reads the latest {len(read)}")
         probabilities = probabilities * allowed

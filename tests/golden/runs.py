@@ -13,18 +13,20 @@ CLASSES = {
     "Clicks": "ialp.phases.objectives.Clicks",
     "CoatLog": "ialp.data.readers.CoatLog",
     "CutOnce": "tests.golden.cut.CutOnce",
+    "BlockwisePolicySet": "ialp.rl.large.BlockwisePolicySet",
+    "BlockwiseScratch": "ialp.rl.large.BlockwiseScratch",
     "DQN": "ialp.rl.DQN",
     "DeepFM": "ialp.nets.DeepFM",
     "EarlyStopping": "lightning.pytorch.callbacks.EarlyStopping",
     "ReplayDataModule": "ialp.datamodules.ReplayDataModule",
     "OnPolicyDataModule": "ialp.datamodules.OnPolicyDataModule",
     "EpsilonGreedy": "ialp.rl.EpsilonGreedy",
-    "FullSoftmax": "ialp.rl.FullSoftmax",
+    "Evaluation": "ialp.phases.Evaluation",
     "ExponentialAlpha": "ialp.rl.ExponentialAlpha",
     "FineTune": "ialp.rl.schemes.FineTune",
     "FromPolicy": "ialp.rl.FromPolicy",
     "Frozen": "ialp.rl.schemes.Frozen",
-    "GatedAlpha": "ialp.rl.GatedAlpha",
+    "GatedPolicySet": "ialp.rl.schemes.GatedPolicySet",
     "Greedy": "ialp.rl.Greedy",
     "IALPPretrain": "ialp.phases.IALPPretrain",
     "LLMOnline": "ialp.rl.schemes.LLMOnline",
@@ -34,17 +36,19 @@ CLASSES = {
     "SessionDataModule": "ialp.datamodules.SessionDataModule",
     "ModelCheckpoint": "lightning.pytorch.callbacks.ModelCheckpoint",
     "OnlineAdapt": "ialp.phases.OnlineAdapt",
+    "OnlineEpisodes": "ialp.phases.OnlineEpisodes",
     "OracleDataModule": "ialp.datamodules.OracleDataModule",
     "OracleTuning": "ialp.phases.OracleTuning",
     "PatienceExit": "ialp.envs.PatienceExit",
     "PolicySet": "ialp.rl.schemes.PolicySet",
+    "PrefetchPretrain": "ialp.phases.PrefetchPretrain",
     "PromptDataModule": "ialp.datamodules.PromptDataModule",
     "Ratings": "ialp.phases.objectives.Ratings",
     "RatingsDataModule": "ialp.datamodules.RatingsDataModule",
     "Reinforce": "ialp.rl.Reinforce",
     "ResumeCheckpoint": "ialp.experiment.resume.ResumeCheckpoint",
     "RewardModel": "ialp.phases.RewardModel",
-    "SampledSoftmax": "ialp.rl.SampledSoftmax",
+    "SampledSoftmax": "ialp.rl.large.SampledSoftmax",
     "Scratch": "ialp.rl.schemes.Scratch",
     "SequentialResponse": "ialp.nets.response.SequentialResponse",
     "SimilarityExit": "ialp.envs.SimilarityExit",
@@ -204,7 +208,12 @@ def judging(**changes: Any) -> Config:
     return plain | changes
 
 
-# Algorithms, explorations, supports.
+def asked(judge: Config, adapter: str | None, how: Config) -> Config:
+    """The judge and how it is asked."""
+    return {"judge": judge, "adapter": adapter, "judging": how, "template": None, "cache": CACHE, "budget": 500}
+
+
+# Algorithms and explorations.
 
 
 def a2c(**changes: Any) -> Config:
@@ -230,9 +239,14 @@ def categorical(temperature: float = 1.0) -> Config:
     return made("Categorical", temperature=temperature)
 
 
-EVERYTHING = made("FullSoftmax")
-SAMPLED = made("SampledSoftmax", items=24)
-NET = {"dim": 16, "layers": 1, "heads": 2, "dropout": 0.0}
+def sampled(algorithm: Config) -> Config:
+    """An algorithm that learns from a sample of the items."""
+    return made("SampledSoftmax", algorithm=algorithm, items=24)
+
+
+def net(dropout: float = 0.0) -> Config:
+    """Sizes of the policy's network."""
+    return {"dim": 16, "layers": 1, "heads": 2, "dropout": dropout}
 
 
 # Pre-training.
@@ -240,14 +254,21 @@ NET = {"dim": 16, "layers": 1, "heads": 2, "dropout": 0.0}
 
 def neighbours() -> Config:
     """Candidates like the history, known from the log, and drawn from the policy."""
-    return made("WithNeighbours", neighbours=2, known=2)
+    return made("WithNeighbours", count=5, neighbours=2, known=2, pool=10)
 
 
 def pretrain(
-    judge: Config = LEXICAL, log: Config = LOG, data: Config | None = None, oracle: str | None = None, **changes: Any
+    judge: Config = LEXICAL,
+    log: Config = LOG,
+    data: Config | None = None,
+    oracle: str | None = None,
+    phase: str = "IALPPretrain",
+    asking: Config | None = None,
+    **changes: Any,
 ) -> Config:
     """Pre-training on a judge's preferences, after the run `oracle` that has tuned it; `changes` are the model's."""
-    model = NET | {
+    model = {
+        "net": net(),
         "algorithm": a2c(gamma=0.5),
         "item_init": "tfidf",
         "actor_temperature": 1.5,
@@ -255,29 +276,20 @@ def pretrain(
         "lr": 0.003,
         "weight_decay": 0.01,
         "eps": 0.0001,
-        "support": EVERYTHING,
     }
-    asking = {
+    plain = {
         "log": log,
-        "judge": judge,
-        "oracle": "${upstream.oracle}" if oracle else None,
-        "judging": judging(),
+        "oracle": asked(judge, "${upstream.oracle}" if oracle else None, judging(**(asking or {}))),
         "sampler": neighbours(),
         "users": 8,
-        "candidates": 5,
         "steps_per_epoch": 6,
         "updates_per_step": 1,
         "batch_size": 16,
         "replay_capacity": 60,
         "horizon": HORIZON,
-        "neighbours": 10,
-        "template": None,
-        "cache": CACHE,
-        "budget": 500,
-        "prefetch": False,
     }
     upstream = {"oracle": oracle} if oracle else None
-    built = made("IALPPretrain", **(model | changes)), made("OracleDataModule", **(asking | (data or {})))
+    built = made(phase, **(model | changes)), made("OracleDataModule", **(plain | (data or {})))
     return config(*built, upstream=upstream)
 
 
@@ -286,28 +298,24 @@ def pretrain(
 
 LINEAR = made("LinearAlpha", start=0.2, steps=80)
 EXPONENTIAL = made("ExponentialAlpha", start=0.2, tau=50)
-GATED = made("GatedAlpha", one_in=4, confidence=0.6, start=0.3, rise=200, fall=300, window=6, least=2)
+WINDOW = {"window": 6, "least": 2}
+GATED = made(
+    "GatedPolicySet", one_in=4, confidence=0.6, start=0.3, rise=200, fall=300, learner_start="pretrained", **WINDOW
+)
 
 
-def policy_set(schedule: Config = LINEAR, learner_start: str = "new_actor") -> Config:
+def policy_set(schedule: Config = LINEAR, learner_start: str = "new_actor", kind: str = "PolicySet") -> Config:
     """A frozen policy beside a learnable one."""
-    return made("PolicySet", alpha=schedule, learner_start=learner_start)
+    return made(kind, alpha=schedule, learner_start=learner_start)
 
 
 def llm_online() -> Config:
     """The judge picks among the policy's candidates, in front of the users."""
     return made(
         "LLMOnline",
-        judge=LEXICAL,
-        oracle="${upstream.oracle}",
-        judging=judging(),
-        sampler=made("FromPolicy"),
-        candidates=4,
-        neighbours=10,
+        oracle=asked(LEXICAL, "${upstream.oracle}", judging()),
+        sampler=made("FromPolicy", count=4),
         item_init="tfidf",
-        template=None,
-        cache=CACHE,
-        budget=500,
     )
 
 
@@ -321,7 +329,7 @@ def replay(log: Config, **changes: Any) -> Config:
 def whole_episodes(log: Config, **changes: Any) -> Config:
     """Users who play whole episodes between updates."""
     plain = {"log": log, "reward_model": "${upstream.reward_model}", "users": 6, "rollouts_per_epoch": 3}
-    plain |= {"minibatches": 2, "reward_scale": 0.2, "test_users": 12}
+    plain |= {"minibatches": 2, "reward_scale": 0.2, "test_users": 12, "max_environment_steps": None}
     return made("OnPolicyDataModule", **(plain | changes))
 
 
@@ -337,9 +345,10 @@ def online(
 ) -> Config:
     """Online adaptation; `changes` are the model's. A scheme that needs a pre-trained policy gets pretrain_lexical."""
     needed = {"reward_model": "reward_ratings" if log is COAT else "reward_clicks", **(upstream or {})}
-    if scheme["class_path"] in (CLASSES["PolicySet"], CLASSES["FineTune"], CLASSES["Frozen"]):
+    if not scheme["class_path"].endswith(("Scratch", "LLMOnline")):
         needed["pretrained"] = "pretrain_lexical"
-    model = NET | {
+    model = {
+        "net": net(),
         "scheme": scheme,
         "algorithm": algorithm,
         "exploration": categorical(),
@@ -348,12 +357,11 @@ def online(
         "repeats": False,
         "lr": 0.003,
         "lr_actor": 0.002,
-        "evaluate_sampled": "always",
-        "max_environment_steps": None,
-        "support": EVERYTHING,
+        "evaluation": made("Evaluation", sampled="always"),
     }
     users = (whole_episodes if episodes else replay)(log, **(data or {}))
-    return config(made("OnlineAdapt", **(model | changes)), users, upstream=needed, callbacks=callbacks)
+    phase = "OnlineEpisodes" if episodes else "OnlineAdapt"
+    return config(made(phase, **(model | changes)), users, upstream=needed, callbacks=callbacks)
 
 
 def resumable() -> list[Config]:
@@ -363,7 +371,7 @@ def resumable() -> list[Config]:
 
 
 EPSILON = made("EpsilonGreedy", start=0.6, end=0.1, steps=70)
-SCRATCH = made("Scratch")
+SCRATCH, BLOCKWISE_SCRATCH = made("Scratch"), made("BlockwiseScratch")
 FINETUNE = made("FineTune")
 
 RUNS: dict[str, Config] = {
@@ -373,23 +381,23 @@ RUNS: dict[str, Config] = {
     "oracle_lexical": oracle(LEXICAL, interactions=20, epochs=3),
     "pretrain_lexical": pretrain(),
     "pretrain_local": pretrain(LOCAL, oracle="oracle_local", data={"users": 4}),
-    "pretrain_prefetch": pretrain(data={"prefetch": True, "updates_per_step": 2, "steps_per_epoch": 3}),
+    "pretrain_prefetch": pretrain(phase="PrefetchPretrain", data={"updates_per_step": 2, "steps_per_epoch": 3}),
     "pretrain_listwise": pretrain(
-        listwise_weight=1.0, item_init="random", dropout=0.1, data={"sampler": made("FromPolicy")}
+        listwise_weight=1.0, item_init="random", net=net(0.1), data={"sampler": made("FromPolicy", count=5)}
     ),
     "pretrain_judging": pretrain(
         oracle="oracle_lexical",
-        data={"judging": judging(orders=2, none="calibrated", temperature=0.5, reward="probability", shuffle_seed=4)},
+        asking={"orders": 2, "none": "calibrated", "temperature": 0.5, "reward": "probability", "shuffle_seed": 4},
     ),
-    "pretrain_sampled": pretrain(support=SAMPLED, data={"sampler": made("TopK")}),
+    "pretrain_sampled": pretrain(algorithm=sampled(a2c(gamma=0.5)), data={"sampler": made("TopK", count=5)}),
     "pretrain_coat": pretrain(log=COAT),
-    "online_a2c_scratch": online(SCRATCH, a2c(), dropout=0.1, repeats=True),
+    "online_a2c_scratch": online(SCRATCH, a2c(), net=net(0.1), repeats=True),
     "online_a2c_finetune": online(FINETUNE, a2c(), lr_actor=None),
     "online_a2c_policyset": online(policy_set(), a2c()),
     "online_a2c_policyset_random": online(policy_set(learner_start="random"), a2c()),
     "online_a2c_policyset_pretrained": online(policy_set(learner_start="pretrained"), a2c()),
     "online_a2c_policyset_exponential": online(policy_set(EXPONENTIAL), a2c()),
-    "online_a2c_policyset_gated": online(policy_set(GATED, "pretrained"), a2c(), data={"steps_per_epoch": 12}),
+    "online_a2c_policyset_gated": online(GATED, a2c(), data={"steps_per_epoch": 12}),
     "online_a2c_policyset_resumed": online(policy_set(), a2c(), callbacks=resumable()),
     "online_a2c_llm_online": online(llm_online(), a2c(), upstream={"oracle": "oracle_lexical"}),
     "online_a2c_bootstrap_max": online(SCRATCH, a2c(bootstrap="max")),
@@ -400,12 +408,12 @@ RUNS: dict[str, Config] = {
     "online_greedy": online(FINETUNE, a2c(), exploration=made("Greedy")),
     "online_epsilon_greedy": online(policy_set(), a2c(), exploration=EPSILON),
     "online_categorical_cold": online(FINETUNE, a2c(), exploration=categorical(0.5)),
-    "online_sampled": online(policy_set(), a2c(), support=SAMPLED),
-    "online_dqn_sampled": online(SCRATCH, dqn(), exploration=EPSILON, support=SAMPLED),
-    "episodes_reinforce_scratch": online(SCRATCH, reinforce(), episodes=True, max_environment_steps=140),
+    "online_sampled": online(policy_set(kind="BlockwisePolicySet"), sampled(a2c())),
+    "online_dqn_sampled": online(BLOCKWISE_SCRATCH, sampled(dqn()), exploration=EPSILON),
+    "episodes_reinforce_scratch": online(SCRATCH, reinforce(), episodes=True, data={"max_environment_steps": 140}),
     "episodes_reinforce_policyset": online(policy_set(), reinforce(baseline="none"), episodes=True),
-    "episodes_reinforce_sampled": online(policy_set(), reinforce(), episodes=True, support=SAMPLED),
+    "episodes_reinforce_sampled": online(policy_set(kind="BlockwisePolicySet"), sampled(reinforce()), episodes=True),
     "episodes_a2c_finetune": online(FINETUNE, a2c(trace=0.95), episodes=True),
-    "coat_a2c_scratch": online(SCRATCH, a2c(), log=COAT, dropout=0.1),
+    "coat_a2c_scratch": online(SCRATCH, a2c(), log=COAT, net=net(0.1)),
     "coat_reinforce_scratch": online(SCRATCH, reinforce(), log=COAT, episodes=True),
 }

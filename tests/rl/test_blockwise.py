@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
+from ialp.rl.blockwise import BlockwisePolicy, group_sums, pick
 
 from ialp.masking import shown_items
 from ialp.nets import ActorCritic
 from ialp.rl import Categorical, ConstantAlpha, EpsilonGreedy, Greedy, blockwise
-from ialp.rl.blockwise import BlockwisePolicy, group_sums, pick
 from ialp.rl.schemes import PolicySet, Scratch
 
 ITEMS = torch.tensor([[3, 7, 2, 0], [40, 1, 0, 0], [4, 0, 0, 0]])

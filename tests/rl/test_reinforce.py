@@ -1,9 +1,9 @@
 import pytest
 import torch
+from ialp.rl.algorithms.episodes import returns_to_go
 
 from ialp.errors import UserError
 from ialp.rl import A2C, Categorical, EpsilonGreedy, Greedy, Reinforce
-from ialp.rl.algorithms.episodes import returns_to_go
 from ialp.rl.schemes import Scratch
 from tests.helpers.cases import EPISODES, PI, Q, constant_scheme, transition
 

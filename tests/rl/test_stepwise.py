@@ -1,10 +1,10 @@
 import pytest
 import torch
+from ialp.rl.stepwise import StepwisePolicy
 
 from ialp.nets import ActorCritic
 from ialp.rl import ConstantAlpha
 from ialp.rl.schemes import PolicySet, Scratch
-from ialp.rl.stepwise import StepwisePolicy
 
 ITEMS = torch.tensor([[3, 4, 5, 6], [5, 7, 0, 0], [8, 1, 2, 0]])
 LENGTH = torch.tensor([4, 2, 3])

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from ialp.rl.columns import ALL
 from torch.nn.functional import cosine_similarity
 
 from ialp.errors import UserError
@@ -18,7 +19,6 @@ from ialp.rl import (
     Reinforce,
     SampledSoftmax,
 )
-from ialp.rl.columns import ALL
 from ialp.rl.schemes import FineTune, LLMOnline, PolicySet, Scratch
 from ialp.types import Transition
 from tests.helpers.cases import EPISODES

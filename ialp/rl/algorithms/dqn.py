@@ -1,22 +1,20 @@
 """Q-learning with a target network: the paper's baseline DQN."""
 
 import copy
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from ialp.errors import UserError
-from ialp.nets import ActorCritic, at_length
+from ialp.nets import ActorCritic
 from ialp.rl.algorithms.base import Algorithm
+from ialp.rl.exploration import Exploration
+from ialp.rl.policy import Policy
 from ialp.types import Transition
 
-if TYPE_CHECKING:
-    from ialp.rl.exploration import Exploration
-    from ialp.rl.schemes.base import Scheme
 
-
-class DQN(nn.Module, Algorithm):
+class DQN(Algorithm, nn.Module):
     """y = r + γ·(1 − terminated)·max_a Q⁻(s', a) over the items that may follow;  L = (y − Q(s, a))².
 
     The critic acts, everywhere: π is the softmax of Q / temperature, so that its most probable item is the best by Q.
@@ -26,7 +24,7 @@ class DQN(nn.Module, Algorithm):
         gamma: discount γ.
         double_q: the learner says which a is best at s', and Q⁻ what it is worth (double Q-learning).
         target_every: Q⁻ becomes Q every so many updates.
-        tau: above 0, Q⁻ moves by this share towards Q at every update instead.
+        tau: above 0, Q⁻ moves by this fraction towards Q at every update instead.
         temperature: of the policy that is made of Q; it has no part in what is most probable.
     """
 
@@ -50,47 +48,43 @@ class DQN(nn.Module, Algorithm):
         self.target_every, self.tau = target_every, tau
         self.target: ActorCritic
 
-    def refusal(self, scheme: "Scheme", exploration: "Exploration", whole_episodes: bool) -> str | None:
-        """Any actions will do, but one Q must act."""
-        if not scheme.mixes_policies:
+    @override
+    def refusal(self, policy: Policy, exploration: Exploration, whole_episodes: bool) -> str | None:
+        if not policy.mixes_policies:
             return None
         return (
             f"model.init_args.algorithm: DQN acts by the Q of one policy, and model.init_args.scheme "
-            f"{type(scheme).__name__} mixes the probabilities of two: take FineTune or Scratch, or A2C"
+            f"{type(policy).__name__} mixes the probabilities of two: take FineTune or Scratch, or A2C"
         )
 
-    def prepare(self, scheme: "Scheme") -> None:
-        """Lets Q act, and copies it."""
-        learner = scheme.learner
+    @override
+    def setup(self, policy: Policy) -> None:
+        learner = policy.learner
         learner.act_by_q(self.temperature)
         learner.actor.requires_grad_(False)
         self.target = copy.deepcopy(learner).requires_grad_(False)
 
+    @override
     @torch.no_grad()
-    def updated(self, scheme: "Scheme", updates: int) -> None:
-        """Moves Q⁻."""
-        share = self.tau or float(updates % self.target_every == 0)
-        if share:
-            for kept, learnt in zip(self.target.parameters(), scheme.learner.parameters(), strict=True):
-                kept.lerp_(learnt, share)
+    def on_update(self, policy: Policy, updates: int) -> None:
+        rate = self.tau or float(updates % self.target_every == 0)
+        if rate:
+            for kept, learnt in zip(self.target.parameters(), policy.learner.parameters(), strict=True):
+                kept.lerp_(learnt, rate)
 
-    def loss(self, scheme: "Scheme", batch: Transition) -> tuple[Tensor, dict[str, Tensor]]:
-        """L over B transitions."""
-        learner = scheme.learner
-        hidden = learner.encoder(batch.items)  # (B, T, D), or (E, T, D): one causal pass holds s_t and s_{t+1}
-        q = learner.critic.gather(at_length(hidden, batch.length, batch.row), batch.action)  # (B,)
+    @override
+    def loss(self, policy: Policy, batch: Transition) -> tuple[Tensor, dict[str, Tensor]]:
+        state, next_state = policy.learner.states(batch)  # (B, D) s and s'
+        q = policy.learner.critic.gather(state, batch.action)  # (B,) Q(s, a)
         with torch.no_grad():
-            following = self._following(scheme, batch, at_length(hidden, batch.length + 1, batch.row))
-            target = batch.reward + self.gamma * torch.where(batch.terminated, 0.0, following)
+            next_value = self.next_value(policy, batch, next_state)
+            target = batch.reward + self.gamma * torch.where(batch.terminated, 0.0, next_value)  # (B,) y
         loss = (target - q).square().mean()
         return loss, {"critic_loss": loss.detach(), "q": q.detach().mean(), "target": target.mean()}
 
-    def _following(self, scheme: "Scheme", batch: Transition, state: Tensor) -> Tensor:
-        """(B,) value of s', whose encoding by the learner is `state` (B, D); what was shown is no action there."""
-        over = scheme.support.columns(batch, scheme.learner.num_items)  # M of them, all unless some are left out
-        allowed = over.allowed(scheme, batch.items, batch.length + 1, batch.row)  # (B, M)
-        after = at_length(self.target.encoder(batch.items), batch.length + 1, batch.row)
-        delayed = over.q(self.target.critic, after)
-        judged = over.q(scheme.learner.critic, state) if self.double_q else delayed  # (B, M)
-        best = judged.masked_fill(~allowed, -torch.inf).argmax(1, keepdim=True)
+    def next_value(self, policy: Policy, batch: Transition, next_state: Tensor) -> Tensor:
+        """(B,) Q⁻ of the best allowed action in the next states, which the learner encodes as `next_state` (B, D)."""
+        delayed = policy.q(self.target.states(batch)[1], self.target.critic)  # (B, I)
+        q = policy.q(next_state) if self.double_q else delayed  # (B, I)
+        best = q.masked_fill(~policy.mask(batch.next_history), -torch.inf).argmax(1, keepdim=True)
         return delayed.gather(1, best).squeeze(1)

@@ -1,18 +1,16 @@
 """Policy gradient on whole episodes: the paper's baseline PG."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from ialp.nets import at_length
 from ialp.rl.algorithms.base import Algorithm
-from ialp.rl.algorithms.episodes import returns_to_go
+from ialp.rl.algorithms.returns import returns_to_go
+from ialp.rl.exploration import Exploration
+from ialp.rl.policy import Policy, entropy
 from ialp.types import Transition
-
-if TYPE_CHECKING:
-    from ialp.rl.exploration import Exploration
-    from ialp.rl.schemes.base import Scheme
 
 
 class Reinforce(Algorithm):
@@ -38,18 +36,18 @@ class Reinforce(Algorithm):
         self.gamma, self.baseline = gamma, baseline
         self.entropy_weight, self.critic_weight = entropy_weight, critic_weight
 
-    def refusal(self, scheme: "Scheme", exploration: "Exploration", whole_episodes: bool) -> str | None:
-        """Reinforce is wrong about actions that π̂ did not draw."""
+    @override
+    def refusal(self, policy: Policy, exploration: Exploration, whole_episodes: bool) -> str | None:
         if not whole_episodes:
             return (
                 "model.init_args.algorithm: Reinforce learns from the episodes that its policy has just played, and a "
-                "replay buffer holds another policy's: set data.class_path to ialp.datamodules.OnPolicyDataModule, "
-                "or take A2C"
+                "replay buffer holds another policy's: set model.class_path to ialp.phases.OnlineEpisodes and "
+                "data.class_path to ialp.datamodules.OnPolicyDataModule, or take A2C"
             )
-        if not scheme.samples_policy:
+        if not policy.samples_policy:
             return (
                 f"model.init_args.algorithm: Reinforce learns from its policy's own actions, and in "
-                f"model.init_args.scheme {type(scheme).__name__} a judge acts, or one policy of a set alone: take A2C"
+                f"model.init_args.scheme {type(policy).__name__} a judge acts, or one policy of a set alone: take A2C"
             )
         if not exploration.samples_policy:
             return (
@@ -59,28 +57,26 @@ class Reinforce(Algorithm):
             )
         return None
 
-    def prepare(self, scheme: "Scheme") -> None:
-        """Without a baseline the critic has no part in the loss."""
-        super().prepare(scheme)
-        scheme.learner.critic.requires_grad_(self.baseline == "state")
+    @override
+    def setup(self, policy: Policy) -> None:
+        super().setup(policy)
+        policy.learner.critic.requires_grad_(self.baseline == "state")  # without a baseline it is not in the loss
 
-    def loss(self, scheme: "Scheme", batch: Transition) -> tuple[Tensor, dict[str, Tensor]]:
-        """L over the B transitions of E whole episodes."""
-        learner = scheme.learner
-        state = at_length(learner.encoder(batch.items), batch.length, batch.row)  # (B, D)
-        over = scheme.support.columns(batch, learner.num_items)  # M of them: all items unless some are left out
-        log_pi = over.log_pi(scheme, batch.items, batch.length, state, batch.row)  # (B, M)
+    @override
+    def loss(self, policy: Policy, batch: Transition) -> tuple[Tensor, dict[str, Tensor]]:
+        state, _ = policy.learner.states(batch)  # (B, D)
+        log_pi = policy.log_probabilities(batch.history, state)  # (B, I) log π̂(·|s)
         pi = log_pi.exp()
-        to_go = returns_to_go(batch, self.gamma)  # (B,)
+        to_go = returns_to_go(batch, self.gamma)  # (B,) G
         value = torch.zeros_like(to_go)
         if self.baseline == "state":
-            value = over.expectation(pi.detach(), over.q(learner.critic, state))
+            value = policy.expectation(pi.detach(), policy.q(state))  # (B,) V(s)
         advantage = to_go - value.detach()
-        actor_loss = -(over.of(log_pi, batch.action) * advantage).mean()
+        actor_loss = -(policy.at(log_pi, batch.action) * advantage).mean()
         critic_loss = (to_go - value).square().mean()
-        entropy = -over.expectation(pi, log_pi.masked_fill(log_pi == -torch.inf, 0.0)).mean()
-        loss = actor_loss - self.entropy_weight * entropy
-        logs = {"actor_loss": actor_loss.detach(), "entropy": entropy.detach(), "advantage": advantage.mean()}
+        bonus = entropy(policy, pi, log_pi)
+        loss = actor_loss - self.entropy_weight * bonus
+        logs = {"actor_loss": actor_loss.detach(), "entropy": bonus.detach(), "advantage": advantage.mean()}
         if self.baseline == "state":
             loss = loss + self.critic_weight * critic_loss
             logs |= {"critic_loss": critic_loss.detach(), "value": value.detach().mean()}

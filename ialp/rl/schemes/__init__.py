@@ -1,14 +1,15 @@
 """Adaptation schemes of Algorithm 2."""
 
-from ialp.rl.schemes.base import Scheme
+from ialp.rl.schemes.base import FineTune, Frozen, Scheme, Scratch
+from ialp.rl.schemes.gated import GatedPolicySet
 from ialp.rl.schemes.llm_online import LLMOnline
 from ialp.rl.schemes.policy_set import PolicySet
 from ialp.rl.schemes.saved import SavedPolicy, load_policy, save_scheme
-from ialp.rl.schemes.single import FineTune, Frozen, Scratch
 
 __all__ = [
     "FineTune",
     "Frozen",
+    "GatedPolicySet",
     "LLMOnline",
     "PolicySet",
     "SavedPolicy",

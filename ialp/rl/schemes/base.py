@@ -1,120 +1,182 @@
-"""What a scheme is: which policy acts and which one learns (Algorithm 2)."""
+"""Adaptation schemes: which policy acts and which one learns (Algorithm 2), and those with a single policy."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
-from ialp.masking import allowed_items
+from ialp.data import Log
+from ialp.masking import allowed_items, masked_log_softmax
 from ialp.nets import ActorCritic
-from ialp.rl.columns import ALL, Columns
-from ialp.rl.support import FullSoftmax, Support
+from ialp.nets.actor_critic import ItemHead
+from ialp.recorded import Recorded
+from ialp.rl.exploration import Exploration, sample_index
+from ialp.rl.policy import LogPart, Part, log_mixture, mixed_probabilities
+from ialp.types import History
 
-if TYPE_CHECKING:
-    from ialp.data import Log
 
+class Scheme(Recorded, nn.Module, ABC):
+    """The acting policy π̂ and the learner φ in it. YAML picks the subclass.
 
-class Scheme(nn.Module, ABC):
-    """The acting policy π̂ and the learner φ inside it. YAML picks the subclass.
-
-    `build` is called once with the pre-trained policy θ (or None) and a randomly started one of the same shape.
+    `build` is called once with the pre-trained policy θ (or None) and a randomly initialised one of the same shape.
 
     Attributes:
         learner: φ, whose encoder and critic learn and whose actor takes part in π̂.
         needs_pretrained: whether θ must be given.
         trains: False if nothing learns (evaluation only).
-        mixes_policies: whether π̂ is made of several policies.
-        samples_policy: whether π̂ itself acts while learning; False where someone else has the last word.
+        mixes_policies: whether π̂ is a mixture of several policies.
+        samples_policy: whether actions are drawn from π̂ itself while learning.
         repeats: whether items already shown in an episode may be shown again.
-        support: which items acting and learning run over.
+        saved_class: dotted path of the class that acts with the saved policies.
     """
 
     needs_pretrained = True
     trains = True
     mixes_policies = False
     samples_policy = True
+    saved_class = "ialp.rl.schemes.SavedPolicy"
 
     def __init__(self) -> None:
         super().__init__()
         self.learner: ActorCritic
         self.repeats = False
-        self.support: Support = FullSoftmax()
 
     @abstractmethod
     def build(self, pretrained: ActorCritic | None, fresh: ActorCritic | None) -> None:
         """Sets `learner` and whatever else acts."""
 
-    def meet(self, log: "Log", seed: int, rank: int, ranks: int = 1) -> None:
-        """Called once before learning, when the scheme is built: what it needs to know of the data.
+    def setup(self, log: Log, seed: int, rank: int, ranks: int) -> None:
+        """Called once before learning, after `build`, on each of `ranks` processes.
 
         Args:
             log: items and training sequences.
             seed: of the run.
             rank: of this process.
-            ranks: how many processes there are.
+            ranks: number of processes.
         """
 
-    def behaviour(self, probabilities: Tensor, allowed: Tensor, items: Tensor, length: Tensor, user: Tensor) -> Tensor:
-        """(B, I) what exploration draws from while learning: π̂ itself, unless someone else has the last word.
+    def frozen(self, pretrained: ActorCritic) -> "Scheme":
+        """θ as it is, acting as this scheme does: the reference of every evaluation."""
+        scheme = Frozen()
+        scheme.build(pretrained, None)
+        scheme.repeats = self.repeats
+        return scheme
 
-        Args:
-            probabilities: (B, I) of π̂, zero where masked.
-            allowed: (B, I) the mask.
-            items: (B, T) histories, right-padded.
-            length: (B,) items of each.
-            user: (B,) numbers of the users.
-        """
-        return probabilities
-
-    def hear(self, user: Tensor, returns: Tensor) -> None:
-        """Called with the returns (E,) of episodes that users (E,) have just finished while learning."""
-
-    def local_state(self) -> dict[str, Any]:
-        """What this process alone knows and a resumed run needs, beside the buffers; tensors, numbers and texts."""
+    def on_environment_steps(self, environment_steps: int) -> dict[str, float]:
+        """Called before every batch with the steps taken so far; moves what depends on them, returns figures to log."""
         return {}
 
-    def load_local_state(self, state: dict[str, Any]) -> None:
-        """Goes on where `local_state` was taken."""
+    def on_episode_end(self, user: Tensor, returns: Tensor) -> None:
+        """Called with the returns (E,) of episodes that users (E,) have finished while learning."""
+
+    def rank_state_dict(self) -> dict[str, Any]:
+        """State of this process alone that a resumed run needs, beside the buffers; tensors, numbers and texts."""
+        return {}
+
+    def load_rank_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `rank_state_dict` gave."""
 
     def results(self) -> dict[str, Any]:
-        """What done.json says of the scheme."""
-        return {}
-
-    def advance(self, environment_steps: int) -> dict[str, float]:
-        """Moves what changes with time; returns what is worth logging."""
+        """Entries of done.json."""
         return {}
 
     def mixture(self) -> dict[str, tuple[float, ActorCritic]]:
-        """What π̂ is made of: folder name → (weight, policy); the weights sum to one."""
+        """The policies of π̂: folder name → (weight, policy); the weights sum to one."""
         return {"policy": (1.0, self.learner)}
 
-    def allowed(self, items: Tensor, length: Tensor, row: Tensor | None = None) -> Tensor:
-        """(B, I) bool mask of the items that may follow the first `length` of `items`, or of its rows `row`."""
-        items = items if row is None else items[row]
-        return allowed_items(items, length, self.learner.num_items + 1, self.repeats)
+    def parts(self, history: History, state: Tensor | None = None) -> list[LogPart]:
+        """Log-weight, policy and states (B, D) of each policy of π̂; the learner's are `state` where it is given."""
+        state = self.learner.state(history) if state is None else state
+        return [(torch.zeros(()), self.learner, state)]
 
-    def log_probabilities(
-        self,
-        items: Tensor,
-        length: Tensor,
-        state: Tensor | None = None,
-        row: Tensor | None = None,
-        over: Columns = ALL,
-    ) -> Tensor:
-        """The log π̂(·|s), (B, I) or of M columns, (B, M), -inf where masked.
+    def mask(self, history: History) -> Tensor:
+        """(B, I) bool, True for the items that may follow."""
+        items = history.items if history.row is None else history.items[history.row]
+        return allowed_items(items, history.length, self.learner.num_items + 1, self.repeats)
 
-        Args:
-            items: (B, T) histories, right-padded.
-            length: (B,) items of each that make the state.
-            state: (B, D) of the learner where the caller has encoded it already.
-            row: (B,) rows of `items` (E, T) that the histories are part of; None where row b is b's.
-            over: the columns; all items unless `SampledSoftmax` leaves some out.
-        """
-        state = self.learner.state(items, length, row) if state is None else state
-        return over.log_softmax(self.learner, state, over.allowed(self, items, length, row))
+    def log_probabilities(self, history: History, state: Tensor | None = None) -> Tensor:
+        """(B, I) log π̂(·|s), -inf where masked; `state` (B, D) is the learner's, where it is encoded already."""
+        mask = self.mask(history)
+        parts = [
+            (log_weight, masked_log_softmax(policy.logits(state), mask))
+            for log_weight, policy, state in self.parts(history, state)
+        ]
+        return log_mixture(parts, mask)
 
     @torch.no_grad()
-    def probabilities(self, items: Tensor, length: Tensor) -> Tensor:
-        """π̂(·|s), (B, I), zero where masked."""
-        return self.log_probabilities(items, length).exp()
+    def probabilities(self, history: History) -> Tensor:
+        """(B, I) π̂(·|s), zero where masked."""
+        return self.log_probabilities(history).exp()
+
+    def q(self, state: Tensor, critic: ItemHead | None = None) -> Tensor:
+        """(B, I) Q(s, ·), of the learner's critic or another one."""
+        return (critic or self.learner.critic)(state)
+
+    def at(self, values: Tensor, action: Tensor) -> Tensor:
+        """(B,) the entries of values (B, I) at the actions (B,)."""
+        return values.gather(1, action.unsqueeze(1)).squeeze(1)
+
+    def expectation(self, pi: Tensor, values: Tensor) -> Tensor:
+        """(B,) Σ_a π(a|s)·values(a), both (B, I)."""
+        return (pi * values).sum(1)
+
+    @torch.no_grad()
+    def act(
+        self, history: History, exploration: Exploration, uniforms: Tensor, parts: list[Part] | None = None
+    ) -> Tensor:
+        """(B,) the items shown while learning: exploration selects by the behaviour policy.
+
+        Args:
+            history: what the users have interacted with.
+            exploration: how actions are drawn.
+            uniforms: (B, UNIFORMS) in [0, 1).
+            parts: weights, policies and states of π̂, where they are encoded already.
+        """
+        mask = self.mask(history)
+        pi = self.probabilities(history) if parts is None else mixed_probabilities(parts, mask)
+        return exploration.select(self.behaviour(pi, mask, history), mask, uniforms)
+
+    def behaviour(self, pi: Tensor, mask: Tensor, history: History) -> Tensor:
+        """(B, I) the behaviour policy, from π̂(·|s) (B, I) and the mask (B, I): π̂ itself unless a subclass says else."""
+        return pi
+
+    def best(self, history: History) -> Tensor:
+        """(B,) the most probable items of π̂."""
+        return self.probabilities(history).argmax(1)
+
+    def sample(self, history: History, uniforms: Tensor) -> Tensor:
+        """(B,) items drawn from π̂ by the uniforms (B, 2)."""
+        return sample_index(self.probabilities(history), uniforms[:, 0])
+
+
+class Scratch(Scheme):
+    """φ starts at random: the baselines without pre-training."""
+
+    needs_pretrained = False
+
+    @override
+    def build(self, pretrained: ActorCritic | None, fresh: ActorCritic | None) -> None:
+        assert fresh is not None
+        self.learner = fresh
+
+
+class FineTune(Scheme):
+    """A-iALP_ft: φ starts at θ and all of it trains (section 4.2.2)."""
+
+    @override
+    def build(self, pretrained: ActorCritic | None, fresh: ActorCritic | None) -> None:
+        assert pretrained is not None
+        self.learner = pretrained
+
+
+class Frozen(Scheme):
+    """iALP as it is: θ acts, nothing learns, only evaluated."""
+
+    trains = False
+
+    @override
+    def build(self, pretrained: ActorCritic | None, fresh: ActorCritic | None) -> None:
+        assert pretrained is not None
+        self.learner = pretrained.requires_grad_(False)

@@ -1,16 +1,17 @@
 """A-iALP_ap: a frozen policy beside a learnable one (section 4.2.3)."""
 
 import copy
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from ialp.masking import masked_log_softmax
 from ialp.nets import ActorCritic
-from ialp.rl.columns import ALL, Columns
+from ialp.rl.policy import LogPart
 from ialp.rl.schedules import AlphaSchedule, LinearAlpha
 from ialp.rl.schemes.base import Scheme
+from ialp.types import History
 
 
 class PolicySet(Scheme):
@@ -18,8 +19,8 @@ class PolicySet(Scheme):
 
     Args:
         alpha: schedule of α over environment steps.
-        learner_start: what φ starts from. `new_actor`: encoder and critic of θ under a new actor head; `random`:
-            nothing of θ (the paper's section 5.4); `pretrained`: all of θ (the paper's Algorithm 2, line 3).
+        learner_start: initial weights of φ. `pretrained`: all of θ (the paper's Algorithm 2, line 3); `new_actor`:
+            encoder and critic of θ under a new actor head; `random`: nothing of θ (the paper's section 5.4).
     """
 
     mixes_policies = True
@@ -28,16 +29,15 @@ class PolicySet(Scheme):
     def __init__(
         self,
         alpha: AlphaSchedule | None = None,
-        learner_start: Literal["new_actor", "random", "pretrained"] = "new_actor",
+        learner_start: Literal["new_actor", "random", "pretrained"] = "pretrained",
     ) -> None:
         super().__init__()
         self.schedule = alpha or LinearAlpha()
-        self.samples_policy = not self.schedule.serves_alone
         self.learner_start = learner_start
         self.register_buffer("alpha", torch.tensor(self.schedule(0)))
 
+    @override
     def build(self, pretrained: ActorCritic | None, fresh: ActorCritic | None) -> None:
-        """θ frozen, φ beside it."""
         assert pretrained is not None and fresh is not None
         self.learner = fresh
         if self.learner_start != "random":
@@ -45,64 +45,25 @@ class PolicySet(Scheme):
             self.learner.critic.load_state_dict(pretrained.critic.state_dict())
         if self.learner_start == "pretrained":
             self.learner.actor.load_state_dict(pretrained.actor.state_dict())
-        self.frozen = copy.deepcopy(pretrained).requires_grad_(False)
+        self.theta = copy.deepcopy(pretrained).requires_grad_(False)
 
-    def advance(self, environment_steps: int) -> dict[str, float]:
-        """Moves α along its schedule."""
+    @override
+    def on_environment_steps(self, environment_steps: int) -> dict[str, float]:
         self.alpha.fill_(self.schedule(environment_steps))
-        return {"alpha": float(self.alpha), **self.schedule.figures()}
+        return {"alpha": float(self.alpha)}
 
-    @torch.no_grad()
-    def behaviour(self, probabilities: Tensor, allowed: Tensor, items: Tensor, length: Tensor, user: Tensor) -> Tensor:
-        """(B, I) π̂, or π_θ and π_φ themselves for the users that the schedule has them serve alone."""
-        if not self.schedule.serves_alone:
-            return probabilities
-        alone, probabilities = self.schedule.alone(user), probabilities.clone()
-        for number, policy in enumerate((self.frozen, self.learner)):
-            rows = (alone == number).nonzero().squeeze(1)
-            if len(rows):
-                logits = policy.logits(policy.state(items[rows], length[rows]))
-                probabilities[rows] = masked_log_softmax(logits, allowed[rows]).exp()
-        return probabilities
-
-    def hear(self, user: Tensor, returns: Tensor) -> None:
-        """Lets the schedule know how users fare."""
-        self.schedule.hear(user, returns)
-
-    def local_state(self) -> dict[str, Any]:
-        """The schedule's."""
-        return self.schedule.local_state()
-
-    def load_local_state(self, state: dict[str, Any]) -> None:
-        """The schedule goes on."""
-        self.schedule.load_local_state(state)
-
+    @override
     def mixture(self) -> dict[str, tuple[float, ActorCritic]]:
-        """θ with 1 − α, φ with α."""
         alpha = float(self.alpha)
-        return {"frozen": (1 - alpha, self.frozen), "policy": (alpha, self.learner)}
+        return {"frozen": (1 - alpha, self.theta), "policy": (alpha, self.learner)}
 
-    def log_probabilities(
-        self,
-        items: Tensor,
-        length: Tensor,
-        state: Tensor | None = None,
-        row: Tensor | None = None,
-        over: Columns = ALL,
-    ) -> Tensor:
-        """The log of the mixture, (B, M): the gradient reaches φ only, weighted by its share α·π_φ / π̂."""
-        mask = over.allowed(self, items, length, row)
-        with torch.no_grad():
-            log_frozen = over.log_softmax(self.frozen, self.frozen.state(items, length, row), mask)
-        if self.alpha == 0:
-            return log_frozen
-        state = self.learner.state(items, length, row) if state is None else state
-        log_learner = over.log_softmax(self.learner, state, mask)
-        if self.alpha == 1:
-            return log_learner
-        # The masked entries are -inf on both sides, whose logaddexp has no gradient: keep them out of it.
-        mixture = torch.logaddexp(
-            log_frozen.masked_fill(~mask, 0.0) + torch.log1p(-self.alpha),
-            log_learner.masked_fill(~mask, 0.0) + torch.log(self.alpha),
-        )
-        return mixture.masked_fill(~mask, -torch.inf)
+    @override
+    def parts(self, history: History, state: Tensor | None = None) -> list[LogPart]:
+        """θ and φ with the logs of 1 − α and α: the gradient reaches φ alone, weighted by its share α·π_φ / π̂."""
+        parts: list[LogPart] = []
+        if self.alpha < 1:
+            parts.append((torch.log1p(-self.alpha), self.theta, self.theta.state(history)))
+        if self.alpha > 0:
+            state = self.learner.state(history) if state is None else state
+            parts.append((torch.log(self.alpha), self.learner, state))
+        return parts

@@ -1,4 +1,4 @@
-"""What a finished run acted with, written down and read back: a mixture of policies, whichever scheme made it."""
+"""The policy of a finished run: a mixture of saved policies, whichever scheme made it."""
 
 import json
 from collections.abc import Iterable
@@ -7,32 +7,34 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
+from ialp.classes import find_class
 from ialp.errors import UserError
 from ialp.nets import ActorCritic
-from ialp.rl.columns import ALL, Columns
+from ialp.rl.policy import LogPart
 from ialp.rl.schemes.base import Scheme
-from ialp.rl.support import SampledSoftmax
+from ialp.types import History
 
 MIXTURE = "mixture.json"
 
 
 def save_scheme(scheme: Scheme, run: Path, catalogue: str) -> None:
     """Writes each policy of the mixture into a folder of its own, then mixture.json with their weights."""
-    shares = {}
+    weights = {}
     for name, (weight, policy) in scheme.mixture().items():
         policy.save_pretrained(run / name, catalogue)
-        shares[name] = weight
-    acting = {"repeats": scheme.repeats, "in_blocks": scheme.support.in_blocks}
-    (run / MIXTURE).write_text(json.dumps({"weights": shares, **acting}, indent=2) + "\n")
+        weights[name] = weight
+    acting = {"class_path": scheme.saved_class, "repeats": scheme.repeats}
+    (run / MIXTURE).write_text(json.dumps({"weights": weights, **acting}, indent=2) + "\n")
 
 
 class SavedPolicy(Scheme):
-    """π̂ = Σ_i w_i·π_i over the policies of a finished run, for acting only.
+    """π̂ = Σ_k w_k·π_k over the policies of a finished run, for acting only.
 
     Args:
-        weights: share of each policy, summing to one.
-        policies: the policies, in the same order.
+        weights: of the policies, summing to one.
+        policies: in the same order.
         repeats: whether shown items may be shown again.
     """
 
@@ -44,12 +46,13 @@ class SavedPolicy(Scheme):
         self.policies = nn.ModuleList(policies).requires_grad_(False)
         self.learner = policies[-1]
 
+    @override
     def build(self, pretrained: ActorCritic | None, fresh: ActorCritic | None) -> None:
-        """Nothing to build: all parts are given."""
+        pass
 
     @property
     def acting(self) -> list[tuple[float, ActorCritic]]:
-        """The policies that have a share, with it."""
+        """The policies whose weight is above 0, with it."""
         policies = cast(Iterable[ActorCritic], self.policies)
         return [(weight, policy) for weight, policy in zip(self.weights, policies, strict=True) if weight > 0]
 
@@ -58,26 +61,14 @@ class SavedPolicy(Scheme):
         """The longest history that all of them read."""
         return min(int(policy.config["max_length"]) for _, policy in self.acting)
 
+    @override
     def mixture(self) -> dict[str, tuple[float, ActorCritic]]:
-        """The policies by their number."""
         policies = cast(Iterable[ActorCritic], self.policies)
         return {str(number): part for number, part in enumerate(zip(self.weights, policies, strict=True))}
 
-    def log_probabilities(
-        self,
-        items: Tensor,
-        length: Tensor,
-        state: Tensor | None = None,
-        row: Tensor | None = None,
-        over: Columns = ALL,
-    ) -> Tensor:
-        """(B, M) log of the mixture."""
-        mask = over.allowed(self, items, length, row)
-        logs = [
-            over.log_softmax(policy, policy.state(items, length, row), mask) + torch.tensor(weight).log()
-            for weight, policy in self.acting
-        ]
-        return logs[0] if len(logs) == 1 else torch.stack(logs).logsumexp(0)
+    @override
+    def parts(self, history: History, state: Tensor | None = None) -> list[LogPart]:
+        return [(torch.tensor(weight).log(), policy, policy.state(history)) for weight, policy in self.acting]
 
 
 def load_policy(run: str | Path, catalogue: str | None = None) -> SavedPolicy:
@@ -92,10 +83,8 @@ def load_policy(run: str | Path, catalogue: str | None = None) -> SavedPolicy:
     try:
         saved = json.loads((run / MIXTURE).read_text())
         weights = {str(name): float(weight) for name, weight in saved["weights"].items()}
-    except (ValueError, KeyError, AttributeError) as error:
+        acting, repeats = find_class(saved["class_path"]), bool(saved["repeats"])
+    except (ValueError, KeyError, AttributeError, LookupError) as error:
         raise UserError(f"{run / MIXTURE}: unreadable ({error}); the run is damaged, make it again") from None
     policies = [ActorCritic.from_pretrained(run / name, catalogue) for name in weights]
-    policy = SavedPolicy(list(weights.values()), policies, bool(saved["repeats"]))
-    if saved.get("in_blocks"):
-        policy.support = SampledSoftmax()
-    return policy
+    return acting(list(weights.values()), policies, repeats)

@@ -1,4 +1,4 @@
-"""What whole episodes add up to."""
+"""Discounted sums over whole episodes."""
 
 import torch
 from torch import Tensor

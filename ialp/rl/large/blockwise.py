@@ -1,27 +1,35 @@
-"""π̂ over a catalogue that is too large for tensors of (B, I): exact, a block of items at a time."""
+"""Acting by π̂ in a catalogue that is too large for tensors of (B, I): exactly, a block of items at a time."""
 
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
+from ialp.errors import UserError
+from ialp.masking import shown_items
 from ialp.nets import ActorCritic
-from ialp.rl.exploration import sample_index
+from ialp.rl.exploration import Categorical, EpsilonGreedy, Exploration, Greedy, sample_index
+from ialp.rl.policy import Part
+from ialp.rl.schemes import FineTune, Frozen, PolicySet, SavedPolicy, Scheme, Scratch
+from ialp.rng import joined
+from ialp.types import History
 
 GROUP = 1024  # items whose probability is summed up; an item is then looked for in one group alone
 BLOCK = 1 << 22  # scores in memory at once, over all users
 
 
 class BlockwisePolicy:
-    """π̂ = Σ_k w_k·π_k of B users, never whole in memory; what `SampledSoftmax` lets exploration act by.
+    """π̂ = Σ_k w_k·π_k of B users, never whole in memory.
 
     Args:
         parts: weight w_k, policy and its states (B, D) of each; weights above 0, summing to one.
         shown: (B, T) ids that may not be recommended, 0 for none.
     """
 
-    def __init__(self, parts: list[tuple[float, ActorCritic, Tensor]], shown: Tensor) -> None:
+    def __init__(self, parts: list[Part], shown: Tensor) -> None:
         self.parts, self.shown = parts, shown
         self.num_items = parts[0][1].num_items
 
@@ -95,7 +103,7 @@ class BlockwisePolicy:
             end = min(first + size, self.num_items + 1)
             used = -(-(end - first) // GROUP) * GROUP
             for (_, policy, state), offset, room in zip(self.parts, self._offsets, rooms, strict=True):
-                write_logits(policy, state, first, out=room[: end - first])
+                logits_between(policy, state, first, end, out=room[: end - first])
                 if len(self.parts) > 1:
                     room += offset
             score = rooms[0][:used]
@@ -111,21 +119,12 @@ class BlockwisePolicy:
     def _at(self, ids: Tensor) -> Tensor:
         """(B, K) scores of ids (B, K); -inf past the end and where not allowed."""
         inside = ids.clamp(max=self.num_items)
-        scores = []
-        for (_, policy, state), offset in zip(self.parts, self._offsets, strict=True):
-            head, temperature = policy.policy_head
-            scores.append(head.gather(state, inside) / temperature + offset.unsqueeze(1))
+        scores = [
+            logits_of(policy, state, inside) + offset.unsqueeze(1)
+            for (_, policy, state), offset in zip(self.parts, self._offsets, strict=True)
+        ]
         barred = (ids.unsqueeze(2) == self.shown.unsqueeze(1)).any(2) | (ids > self.num_items) | (ids == 0)
         return torch.stack(scores).logsumexp(0).masked_fill(barred, -torch.inf)
-
-
-def write_logits(policy: ActorCritic, state: Tensor, first: int, out: Tensor) -> None:
-    """Writes the logits of states (B, D) for n items from the id `first` on, transposed, into `out` (n, B)."""
-    head, temperature = policy.policy_head
-    ids = slice(first, first + len(out))
-    torch.addmm(head.bias[ids].unsqueeze(1), head.weight[ids], state.to(out.dtype).T, out=out)
-    if temperature != 1.0:
-        out.div_(temperature)
 
 
 def group_sums(score: Tensor) -> Tensor:
@@ -148,3 +147,108 @@ def pick(weights: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
     here = weights.gather(1, column)
     rest = (threshold - (cumulative.gather(1, column) - here)) / here
     return column.squeeze(1), rest.squeeze(1).clamp(0.0, 1.0 - 2**-40)
+
+
+def logits_of(policy: ActorCritic, state: Tensor, item: Tensor) -> Tensor:
+    """(B, D) states and (B, K) items → (B, K): each row's own columns of the logits."""
+    head, temperature = policy.policy_head
+    return head.gather(state, item) / temperature
+
+
+def logits_between(policy: ActorCritic, state: Tensor, first: int, end: int, out: Tensor) -> None:
+    """Writes the logits of the ids first … end − 1, transposed, into `out` (end − first, B). No gradient."""
+    head, temperature = policy.policy_head
+    torch.addmm(head.bias[first:end].unsqueeze(1), head.weight[first:end], state.to(out.dtype).T, out=out)
+    if temperature != 1.0:
+        out.div_(temperature)
+
+
+def select(exploration: Exploration, policy: BlockwisePolicy, uniforms: Tensor) -> Tensor:
+    """(B,) actions of `exploration.select`, without the probabilities (B, I).
+
+    Args:
+        exploration: `Greedy`, `Categorical`, `EpsilonGreedy`, or one with a method `select_blockwise` of its own.
+        policy: π̂.
+        uniforms: (B, 2) float64 in [0, 1).
+
+    Raises:
+        UserError: Another strategy.
+    """
+    if isinstance(exploration, SelectsBlockwise):
+        return exploration.select_blockwise(policy, uniforms)
+    if type(exploration) is Greedy:
+        return policy.best()
+    if type(exploration) is Categorical:
+        return policy.draw(uniforms[:, 0], exploration.temperature)
+    if type(exploration) is EpsilonGreedy:
+        greedy, explored = policy.best(), policy.any_allowed(uniforms[:, 1])
+        return torch.where(uniforms[:, 0] < exploration.epsilon, explored, greedy)
+    raise UserError(
+        f"model.init_args.exploration: {type(exploration).__name__} selects from all probabilities at once, which a "
+        f"Blockwise scheme never has: take Categorical, EpsilonGreedy or Greedy, or give it a method `select_blockwise`"
+    )
+
+
+@runtime_checkable
+class SelectsBlockwise(Protocol):
+    """An exploration strategy that acts by a `BlockwisePolicy`."""
+
+    def select_blockwise(self, policy: BlockwisePolicy, uniforms: Tensor) -> Tensor:
+        """(B,) actions by the uniforms (B, 2), float64 in [0, 1)."""
+        ...
+
+
+class Blockwise(Scheme):
+    """Makes a scheme act without ever holding all probabilities: `class Mine(Blockwise, PolicySet)`."""
+
+    saved_class = "ialp.rl.large.BlockwiseSavedPolicy"
+
+    @override
+    def frozen(self, pretrained: ActorCritic) -> Scheme:
+        scheme = BlockwiseFrozen()
+        scheme.build(pretrained, None)
+        scheme.repeats = self.repeats
+        return scheme
+
+    @override
+    @torch.no_grad()
+    def act(
+        self, history: History, exploration: Exploration, uniforms: Tensor, parts: list[Part] | None = None
+    ) -> Tensor:
+        return select(exploration, self._policy(history, parts), joined(uniforms))
+
+    @override
+    @torch.no_grad()
+    def best(self, history: History) -> Tensor:
+        return self._policy(history).best()
+
+    @override
+    @torch.no_grad()
+    def sample(self, history: History, uniforms: Tensor) -> Tensor:
+        return self._policy(history).draw(joined(uniforms)[:, 0])
+
+    def _policy(self, history: History, parts: list[Part] | None = None) -> BlockwisePolicy:
+        if parts is None:
+            parts = [(weight, policy, policy.state(history)) for weight, policy in self.mixture().values()]
+        shown = shown_items(history.items, history.length, self.learner.num_items + 1, self.repeats)
+        return BlockwisePolicy([part for part in parts if part[0] > 0], shown)
+
+
+class BlockwiseScratch(Blockwise, Scratch):
+    """`Scratch` that acts a block of items at a time."""
+
+
+class BlockwiseFineTune(Blockwise, FineTune):
+    """`FineTune` that acts a block of items at a time."""
+
+
+class BlockwiseFrozen(Blockwise, Frozen):
+    """`Frozen` that acts a block of items at a time."""
+
+
+class BlockwisePolicySet(Blockwise, PolicySet):
+    """`PolicySet` that acts a block of items at a time."""
+
+
+class BlockwiseSavedPolicy(Blockwise, SavedPolicy):
+    """The policy of a finished run with a Blockwise scheme."""
