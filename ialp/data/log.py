@@ -11,6 +11,7 @@ from torch import Tensor
 from ialp.data.catalogue import Catalogue
 from ialp.data.interactions import Interactions
 from ialp.data.text import text_neighbours
+from ialp.recorded import Recorded
 
 
 @dataclass
@@ -66,7 +67,7 @@ class Log:
         return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
-class LogSource(ABC):
+class LogSource(Recorded, ABC):
     """Where a log comes from. A subclass named in YAML (`class_path`) is all that a new format needs."""
 
     @abstractmethod

@@ -12,9 +12,10 @@ from ialp.distributed import share_of_rank
 from ialp.errors import UserError
 from ialp.oracle.prompt import PromptTemplate
 from ialp.oracle.questions import PromptBatch, Questions
+from ialp.recorded import Recorded
 
 
-class PromptDataModule(LightningDataModule):
+class PromptDataModule(Recorded, LightningDataModule):
     """Questions from the log: a history, its true next item among uniformly drawn others.
 
     Next items that the sequence has shown before are left out: the oracle is never offered an item of the history.

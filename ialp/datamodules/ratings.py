@@ -10,9 +10,10 @@ from ialp.data.rating_log import RatingLog, Ratings
 from ialp.datamodules.loader import ResumableLoader
 from ialp.distributed import SharedBatches, share_of_rank
 from ialp.errors import UserError
+from ialp.recorded import Recorded
 
 
-class RatingsDataModule(LightningDataModule):
+class RatingsDataModule(Recorded, LightningDataModule):
     """Ratings that users chose to give: most to learn, some to stop by. Those given at random are kept for the report.
 
     Args:

@@ -12,6 +12,7 @@ from ialp.data.log import Log, LogSource
 from ialp.datamodules.loader import ResumableLoader
 from ialp.distributed import SharedBatches, share_of_rank
 from ialp.errors import UserError
+from ialp.recorded import Recorded
 from ialp.rng import stream
 
 UNIFORM_NEGATIVES = 99  # per true next item of the test sequences: hit rate at 10 of 100
@@ -100,7 +101,7 @@ def with_negatives(following: Tensor, drawn: Tensor) -> Tensor:
     return torch.cat([true, drawn * ((drawn != true) & (true > 0))], dim=-1)
 
 
-class SessionDataModule(LightningDataModule):
+class SessionDataModule(Recorded, LightningDataModule):
     """The log as windows of true next items and negatives: training sequences to learn, test sequences to validate.
 
     Args:

@@ -11,6 +11,7 @@ from lightning import LightningModule
 
 from ialp.errors import UserError
 from ialp.recorded import Recorded, description, rebuild
+from ialp.runs.record import record_run
 
 KEY = "module"  # of a checkpoint: constructor arguments and sizes, as JSON values
 
@@ -30,6 +31,24 @@ class LoadableModule(Recorded, LightningModule):
     @abstractmethod
     def build_nets(self, sizes: dict[str, Any]) -> None:
         """Builds the nets, for `load_from_checkpoint`; their weights are loaded afterwards."""
+
+    @property
+    def data(self) -> Any:
+        """The DataModule that the trainer was given."""
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    def upstream(self) -> dict[str, str]:
+        """Folders of the runs that this one is built on, by name."""
+        return {}
+
+    def results(self) -> dict[str, Any]:
+        """Entries of done.json."""
+        return {}
+
+    def record_run(self) -> None:
+        """Describes a finished run that was made without the command line, so that its commands can read it."""
+        if self.trainer.is_global_zero and isinstance(self.data, Recorded):
+            record_run(Path(self.trainer.default_root_dir), self, self.data, self.upstream(), self.results())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the description of the module."""

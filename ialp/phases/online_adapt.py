@@ -9,6 +9,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from typing_extensions import override
 
+from ialp.datamodules import ReplayDataModule
 from ialp.distributed import mean_over_ranks
 from ialp.errors import UserError
 from ialp.nets import ActorCritic, NetConfig
@@ -43,8 +44,6 @@ class OnlineAdapt(LoadableModule):
     15      With b, calculate L_Q and L_A                            training_step  (Eq. 12, 13, 15)
     16      Update φ                                                 configure_optimizers
 
-    `Evaluation` measures the policy before the first update and after every epoch.
-
     Args:
         scheme: which policy acts and which one learns.
         algorithm: the update rule.
@@ -59,6 +58,7 @@ class OnlineAdapt(LoadableModule):
         evaluation: what is measured, and when.
     """
 
+    data_class: type = ReplayDataModule
     whole_episodes = False  # whether minibatches are the episodes just played, rather than replayed transitions
 
     def __init__(
@@ -90,17 +90,14 @@ class OnlineAdapt(LoadableModule):
         """False for schemes that are only evaluated."""
         return self.scheme.trains
 
-    @property
-    def data(self) -> Any:
-        """The DataModule: `ReplayDataModule` here."""
-        return self.trainer.datamodule  # type: ignore[attr-defined]
-
     def check_composition(self, data: Any) -> None:
         """Whether algorithm, scheme, exploration and DataModule fit together.
 
         Raises:
             UserError: They do not; it says why, and which keys to change.
         """
+        if not isinstance(data, self.data_class):
+            raise UserError(f"data.class_path: {type(self).__name__} takes a {self.data_class.__name__}")
         if self.trains and (reason := self.algorithm.refusal(self.scheme, self.exploration, self.whole_episodes)):
             raise UserError(reason)
 
@@ -112,15 +109,12 @@ class OnlineAdapt(LoadableModule):
         if not built:
             theta = self.load_pretrained() if self.scheme.needs_pretrained else None
             fresh = {**data.log.sizes, "max_length": data.env.items.shape[1], **vars(self.net)}
-            self._build(theta, theta.config if theta else fresh)
+            self.scheme.build(theta, ActorCritic(**(theta.config if theta else fresh)))
+            self.algorithm.setup(self.scheme)
         self.scheme.learner.encoder.set_user_features(data.log.user_features)
         if stage == "fit" and not built:
             self.scheme.setup(data.log, torch.initial_seed(), self.trainer.global_rank, self.trainer.world_size)
         self.episodes = EpisodeTracker(data.env.num_users)
-
-    def _build(self, theta: ActorCritic | None, sizes: dict[str, Any]) -> None:
-        self.scheme.build(theta, ActorCritic(**sizes))
-        self.algorithm.setup(self.scheme)
 
     def load_pretrained(self) -> ActorCritic:
         """θ, as the pretrain run left it, at `pretrained_temperature`.
@@ -129,8 +123,8 @@ class OnlineAdapt(LoadableModule):
             UserError: No such run, or one of another catalogue or of shorter histories.
         """
         if self.pretrained is None:
-            name = type(self.scheme).__name__
-            raise UserError(f"model.init_args.pretrained is not set, but {name} starts from a pre-trained policy")
+            scheme = type(self.scheme).__name__
+            raise UserError(f"model.init_args.pretrained is not set, but {scheme} starts from a pre-trained policy")
         theta = ActorCritic.from_pretrained(self.pretrained, self.data.log.catalogue.fingerprint)
         reads, needed = theta.config["max_length"], self.data.env.items.shape[1]
         if reads < needed:
@@ -157,7 +151,7 @@ class OnlineAdapt(LoadableModule):
         env.reset(done)
 
     @override
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, *_: Any) -> None:
         logs = self.scheme.on_environment_steps(self.environment_steps)  # moves α
         self.log_dict({f"train/{name}": value for name, value in logs.items()}, batch_size=1)
 
@@ -167,8 +161,7 @@ class OnlineAdapt(LoadableModule):
         loss, logs = self.algorithm.loss(self.scheme, batch)
         weight = self.weight_of(batch)
         figures = mean_over_ranks({name: value * weight for name, value in logs.items()})
-        figures["environment_steps"] = torch.tensor(float(self.environment_steps))
-        figures |= self.episodes.means()
+        figures |= {"environment_steps": torch.tensor(float(self.environment_steps)), **self.episodes.means()}
         self.log_dict({f"train/{name}": value for name, value in figures.items()}, batch_size=len(batch.length))
         return loss * weight
 
@@ -180,10 +173,9 @@ class OnlineAdapt(LoadableModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Line 16: one Adam over what learns; the actor head may have a rate of its own."""
         learner = self.scheme.learner
-        actor = list(learner.actor.parameters())
         others = [*learner.encoder.parameters(), *learner.critic.parameters()]
-        groups: list[dict[str, Any]] = [{"params": others}, {"params": actor, "lr": self.lr_actor or self.lr}]
-        return torch.optim.Adam(groups, lr=self.lr, fused=True)
+        actor: dict[str, Any] = {"params": list(learner.actor.parameters()), "lr": self.lr_actor or self.lr}
+        return torch.optim.Adam([{"params": others}, actor], lr=self.lr, fused=True)
 
     @override
     def on_train_batch_end(self, *_: Any) -> None:
@@ -205,29 +197,32 @@ class OnlineAdapt(LoadableModule):
         return self.scheme.probabilities(History(*batch)).topk(10).indices
 
     @override
-    def on_fit_end(self) -> None:
-        self._save()
-
-    @override
     def on_validation_end(self) -> None:
         if self.trainer.state.fn == TrainerFn.VALIDATING and not self.trains:
-            self._save()  # a scheme that is only evaluated is never fitted, but read back like the others
+            self.on_fit_end()  # a scheme that is only evaluated is never fitted, but read back like the others
 
-    def _save(self) -> None:
+    @override
+    def on_fit_end(self) -> None:
         """Writes the policies of π̂ into the run's folder."""
         if self.trainer.is_global_zero:
             save_scheme(self.scheme, Path(self.trainer.default_root_dir), self.data.log.catalogue.fingerprint)
+        self.record_run()
 
+    @override
+    def upstream(self) -> dict[str, str]:
+        runs = {"reward_model": self.data.reward_model, "pretrained": self.pretrained}
+        return {name: folder for name, folder in runs.items() if folder}
+
+    @override
     def results(self) -> dict[str, Any]:
-        """Entries of done.json."""
         each = self.evaluation.seconds / self.environment_steps if self.environment_steps else None
         counts = {"environment_steps": self.environment_steps, "seconds_per_step": each}
         return {"evaluation": self.evaluation.results(), **counts, **self.scheme.results()}
 
     def rank_state_dict(self) -> dict[str, Any]:
         """State of episodes, scheme and exploration on this rank, for `ExperienceDataset`."""
-        episodes, exploration = self.episodes.state_dict(), self.exploration.state_dict()
-        return {"episodes": episodes, "scheme": self.scheme.rank_state_dict(), "exploration": exploration}
+        scheme, exploration = self.scheme.rank_state_dict(), self.exploration.state_dict()
+        return {"episodes": self.episodes.state_dict(), "scheme": scheme, "exploration": exploration}
 
     def load_rank_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `rank_state_dict` gave."""
@@ -250,4 +245,5 @@ class OnlineAdapt(LoadableModule):
 
     @override
     def build_nets(self, sizes: dict[str, Any]) -> None:
-        self._build(ActorCritic(**sizes) if self.scheme.needs_pretrained else None, sizes)
+        self.scheme.build(ActorCritic(**sizes) if self.scheme.needs_pretrained else None, ActorCritic(**sizes))
+        self.algorithm.setup(self.scheme)

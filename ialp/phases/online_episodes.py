@@ -8,7 +8,6 @@ from typing_extensions import override
 
 from ialp.datamodules import OnPolicyDataModule
 from ialp.distributed import sum_over_ranks, weight_of_rank
-from ialp.errors import UserError
 from ialp.phases.online_adapt import OnlineAdapt
 from ialp.rl.exploration import UNIFORMS
 from ialp.rl.incremental import IncrementalEncoder
@@ -22,16 +21,8 @@ class OnlineEpisodes(OnlineAdapt):
     Arguments are those of `OnlineAdapt`; data comes from `OnPolicyDataModule`.
     """
 
+    data_class = OnPolicyDataModule
     whole_episodes = True
-
-    @override
-    def check_composition(self, data: Any) -> None:
-        if not isinstance(data, OnPolicyDataModule):
-            raise UserError(
-                "model.class_path: OnlineEpisodes learns from the episodes just played: set data.class_path to "
-                "ialp.datamodules.OnPolicyDataModule, or model.class_path to ialp.phases.OnlineAdapt"
-            )
-        super().check_composition(data)
 
     @override
     @torch.no_grad()

@@ -8,7 +8,6 @@ from torch import Tensor
 from typing_extensions import override
 
 from ialp.data.text import text_embeddings
-from ialp.datamodules import OracleDataModule
 from ialp.distributed import mean_over_ranks, sum_over_ranks, weight_of_rank, world_size
 from ialp.errors import UserError
 from ialp.nets import ActorCritic, NetConfig
@@ -74,11 +73,6 @@ class IALPPretrain(LoadableModule):
         self.counts: dict[str, int] = {}
         self.asked: dict[str, int] = {}
         self.oracle_state: dict[str, int] = {}
-
-    @property
-    def data(self) -> OracleDataModule:
-        """The DataModule."""
-        return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def check_composition(self, data: Any = None) -> None:
         """Whether the algorithm can pre-train.
@@ -192,6 +186,7 @@ class IALPPretrain(LoadableModule):
         if self.trainer.is_global_zero:
             folder = Path(self.trainer.default_root_dir) / "policy"
             self.scheme.learner.save_pretrained(folder, self.data.log.catalogue.fingerprint)
+        self.record_run()
 
     def rank_state_dict(self) -> dict[str, Any]:
         """Counts and latest figures, for `ExperienceDataset`."""
@@ -204,8 +199,8 @@ class IALPPretrain(LoadableModule):
         self.data.oracle.load_state_dict(state["oracle"])
         self.latest, self.counts = dict(state["latest"]), dict(state["counts"])
 
+    @override
     def results(self) -> dict[str, Any]:
-        """Entries of done.json."""
         return {
             "judgements": {**self.asked, "model": self.data.oracle.backend.name},
             **{name: float(value) for name, value in self.latest.items()},

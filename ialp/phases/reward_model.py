@@ -103,6 +103,7 @@ class RewardModel(LoadableModule):
         self.net.eval()
         found = self._calibrate() if self.trainer.is_global_zero else {}
         self._results = {**self._scores(), **found}  # all ranks have a share in the scores
+        self.record_run()
 
     def _calibrate(self) -> dict[str, Any]:
         """Calibrates and saves the world; its calibration and the reference policies' figures."""

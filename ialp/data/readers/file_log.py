@@ -15,7 +15,6 @@ from ialp.data.readers.cells import Numbering, clean_ids, clean_ratings, clean_t
 from ialp.data.readers.intake import LINE, Intake
 from ialp.data.readers.table import Table
 from ialp.errors import UserError
-from ialp.recorded import Recorded
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +51,7 @@ class RawLog:
         }
 
 
-class FileLog(Recorded, LogSource):
+class FileLog(LogSource):
     """A log that is read from files. A subclass writes `read`, and hands on what all logs have.
 
     Args:
