@@ -10,7 +10,7 @@ from ialp.datamodules import SessionDataModule
 from ialp.diagnostics.reliability import Reliability, reliability_of_clicks, reliability_of_ratings
 from ialp.diagnostics.world_data import WorldData, finished_policies, policy_label
 from ialp.envs import World
-from ialp.envs.health import play_references
+from ialp.envs.degeneracy import play_references
 from ialp.errors import UserError
 from ialp.experiment.building import build, build_missing
 from ialp.files import write_atomically
