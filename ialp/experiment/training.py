@@ -211,7 +211,7 @@ class IALPCLI(LightningCLI):
         except (ArgumentError, OmegaConfBaseException) as error:
             if os.environ.get("IALP_DEBUG"):
                 raise
-            raise complaint(error, [f"--{name}" for name in self.parser.get_defaults()]) from None
+            raise complaint(error, [f"--{name}" for name in vars(self.parser.get_defaults().as_flat())]) from None
         return self._parsed[key]
 
     def _check_composition(self) -> None:
