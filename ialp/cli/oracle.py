@@ -56,7 +56,7 @@ def _add_report(parser: Any) -> None:
 def _report(chosen: Namespace, others: list[str]) -> None:
     from ialp.diagnostics.oracle_report import built, finished, report
 
-    options = fit_arguments(chosen, others, "ialp oracle report", "oracle")
+    options = fit_arguments(chosen, others, "ialp oracle report", "judge", "oracle")
     report(finished(chosen.run) if chosen.run else built(options), chosen)
 
 

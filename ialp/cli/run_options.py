@@ -15,14 +15,14 @@ def add_run_options(parser: ArgumentParser, config: str, run: str, out: str) -> 
     parser.epilog = "With --config, any further option is one of `ialp fit`."
 
 
-def fit_arguments(chosen: Namespace, others: list[str], command: str, example: str) -> list[str]:
+def fit_arguments(chosen: Namespace, others: list[str], command: str, what: str, stage: str) -> list[str]:
     """Arguments of `ialp fit` for the run that --config names; of no use where --run does.
 
     Raises:
         UserError: Not one of --config and --run is given, or an option that is unknown.
     """
     if bool(chosen.config) == bool(chosen.run):
-        raise UserError(f"name one by --config configs/…_{example}.yaml, or by --run runs/…_{example}/…")
+        raise UserError(f"name the {what} by --config configs/…_{stage}.yaml, or by --run runs/…_{stage}/…")
     if chosen.run and others:
         raise UserError(f"unrecognized arguments: {' '.join(others)}; see {command} --help")
     root = [] if chosen.data_root is None else [f"--data_root={chosen.data_root}"]

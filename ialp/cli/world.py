@@ -19,7 +19,7 @@ def run(arguments: list[str]) -> int:
     )
     command.add_argument("--users", type=int, default=500, help="test users per reference policy (default: 500)")
     chosen, others = parser.parse_known_args(arguments)
-    options = fit_arguments(chosen, others, "ialp world describe", "reward")
+    options = fit_arguments(chosen, others, "ialp world describe", "world", "reward")
     world = finished(chosen.run) if chosen.run else built(options)
     describe(world, chosen.out, chosen.data_root, chosen.users)
     return 0
