@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
 from ialp.data.readers.amazon import AmazonLog
 from ialp.data.readers.atomic import AtomicLog
 from ialp.data.readers.check import attempt, check_path, problem_lines
@@ -15,6 +17,7 @@ from ialp.data.readers.prepared import write_prepared
 from ialp.data.readers.reading_progress import progress
 from ialp.data.readers.table_log import TableLog
 from ialp.errors import UserError
+from ialp.printing import print_table
 
 READERS: dict[str, type[FileLog]] = {
     "atomic": AtomicLog,
@@ -33,26 +36,26 @@ readers (ialp data prepare READER --help shows the options of one):
 """
 
 
-def run_data_verb(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:
     """Dispatch; 2 where a check has found something."""
     if arguments[:1] in (["-h"], ["--help"]):
         print(help_text())
         return 0
     if not arguments:
         raise UserError("the following arguments are required: prepare or check; see ialp data --help")
-    verb, *rest = arguments
-    if verb not in ("prepare", "check"):
-        raise UserError(f'ialp data has no "{verb}": it has prepare and check; see ialp data --help')
+    command, *rest = arguments
+    if command not in ("prepare", "check"):
+        raise UserError(f'ialp data has no "{command}": it has prepare and check; see ialp data --help')
     if rest[:1] in (["-h"], ["--help"]):
         print(help_text())
         return 0
     if not rest:
-        raise UserError(f"the following arguments are required: what to {verb}; see ialp data --help")
-    return prepare(rest[0], rest[1:]) if verb == "prepare" else check(rest)
+        raise UserError(f"the following arguments are required: what to {command}; see ialp data --help")
+    return prepare(rest[0], rest[1:]) if command == "prepare" else check(rest)
 
 
 def help_text() -> str:
-    """Both verbs and the readers."""
+    """Both commands and the readers."""
     lines = (f"  {name:12}  {(kind.__doc__ or '').strip().splitlines()[0]}" for name, kind in READERS.items())
     return HELP.format(readers="\n".join(lines)).rstrip()
 
@@ -146,14 +149,8 @@ def say_cleaned(intake: Intake) -> None:
 
 def print_row(name: str, counts: Mapping[str, float], attributes: list[str]) -> None:
     """The row of the paper's Table 2, and mean length and density besides."""
-    from rich.console import Console
-    from rich.table import Table
-
     table = Table("Dataset", "#item", "#seq./user", "#inter.", "mean length", "density", "Item attribute")
     table.box, table.pad_edge = None, False
     whole = (f"{counts[key]:,}" for key in ("items", "sequences", "interactions"))
     table.add_row(name, *whole, f"{counts['mean_length']:.2f}", f"{counts['density']:.3%}", "; ".join(attributes))
-    console = Console()
-    if not console.is_terminal:
-        console.width = 200
-    console.print(table)
+    print_table(table)

@@ -1,95 +1,148 @@
-"""`ialp grid`: configs × seeds × sets of overrides."""
+"""`ialp grid`: configs x sets of overrides x seeds."""
 
-import signal
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import json
+import re
+from argparse import SUPPRESS, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
+import yaml
 
+from ialp.classes import near
 from ialp.errors import UserError
-from ialp.experiment.grid_children import threads
-from ialp.experiment.grid_jobs import Board, Job, State, plan_jobs
-from ialp.experiment.grid_overview import Lines, overview, standing
-from ialp.experiment.grid_request import Request, read_request
-from ialp.experiment.grid_runner import Runner
-from ialp.experiment.grid_summary import print_table, write_summary
-from ialp.runs.folder import GRIDS, SUMMARY
+from ialp.experiment.config_check import read_tree
+from ialp.experiment.grid import Cell, run_grid
+from ialp.parser import Parser
+
+KEYS = ("configs", "seeds", "overrides", "processes", "name")
+"""What a grid file may hold."""
+
+HELP = """\
+Runs configs x seeds x sets of overrides, several at once; what is finished is reused, so that the same command goes on
+where it stopped. Stages that several runs build on are built once, before them.
+
+  ialp grid configs/lfm_policyset.yaml configs/lfm_scratch_a2c.yaml --seeds 0-4
+  ialp grid configs/lfm_frozen.yaml --seeds 0,1,7 --processes 4 -- --data.init_args.test_users 200
+  ialp grid --file configs/grids/learning_rates.yaml
+
+Options of `ialp fit` for all runs come after --. A grid file has the options as keys, and sets of overrides by name:
+
+  configs: [configs/lfm_policyset.yaml, configs/lfm_finetune.yaml]
+  seeds: 0-4
+  processes: 2
+  overrides:
+    as_it_comes: {}
+    slow: {model.init_args.lr: 0.0003}
+    greedy: {model.init_args.exploration: ialp.rl.Greedy}
+"""
 
 
-def run_grid_verb(arguments: Sequence[str]) -> int:
-    """Run a grid; the exit code is 0 if all of it is finished and 1 if something failed.
+class Request(NamedTuple):
+    """What the command line and the grid file ask for."""
 
-    Raises:
-        UserError: Nothing of it can be run.
-        KeyboardInterrupt: Ctrl-C; what is finished is kept, the same command goes on.
-    """
+    cells: list[Cell]  # seed by seed, so that methods can be compared before the last seed is through
+    processes: int
+    name: str
+    dry_run: bool
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run `ialp grid`."""
     request = read_request(arguments)
-    board = Board(_planned(request), request.processes)
-    if request.dry_run:
-        print_table(board)
-        print(standing(board))
-        return _code(board)
-    folder = _folder(board, request.name)
-    with _alone(folder), overview(board) as shown:
-        ended_by = _run(board, folder, request, list(arguments), shown)
-    print_table(board)
-    print(f"{standing(board)}\nsummary: {folder / SUMMARY}", flush=True)
-    if ended_by == signal.SIGINT:
-        raise KeyboardInterrupt
-    return 128 + ended_by if ended_by else _code(board)
-
-
-def _planned(request: Request) -> list[Job]:
     from ialp.experiment.planning import ManyPlanner
 
-    cells = request.cells()
-    if sys.stdout.isatty():
-        print(f"planning {len(cells)} runs", end="\r", flush=True)
-    return plan_jobs(cells, ManyPlanner.make().plan)
+    return run_grid(request.cells, ManyPlanner.make().plan, request.processes, request.name, request.dry_run)
 
 
-def _run(board: Board, folder: Path, request: Request, arguments: list[str], shown: Lines) -> int:
-    """Run all of it; the number of the signal that ended it, or 0."""
-    about = {"grid": request.name, "arguments": arguments, "processes": request.processes}
-    about |= {"threads": threads(request.processes)}
-    start = time.monotonic()
+def read_request(arguments: Sequence[str]) -> Request:
+    """The cells of a command line; its options win over those of a grid file.
 
-    def tell(job: Job | None = None) -> None:
-        write_summary(folder, board, {**about, "minutes": round((time.monotonic() - start) / 60, 2)})
-        if job:
-            shown.tell(job)
+    Raises:
+        UserError: A key, option or value cannot be used.
+    """
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    chosen, unknown = _parser().parse_known_intermixed_args(arguments[:split])
+    if unknown:
+        listed = "configs are listed without it; " if unknown[0].startswith(("--config", "-c")) else ""
+        raise UserError(f"no option {unknown[0]}: {listed}options of `ialp fit` come after --; see ialp grid --help")
+    given = _read_file(Path(chosen.file)) if chosen.file else {}
+    options = {**vars(chosen), "configs": [*chosen.configs, *(chosen.more or ())]}
+    given |= {key: options[key] for key in KEYS if options.get(key)}
+    configs, seeds = list(dict.fromkeys(given.get("configs") or [])), _seeds(given.get("seeds"))
+    if not configs:
+        raise UserError("no configs: ialp grid configs/a.yaml configs/b.yaml --seeds 0-4; see ialp grid --help")
+    if numbers := [config for config in configs if config.isdigit()]:
+        raise UserError(f"{numbers[0]}: no config; several seeds are written as 0-4 or 0,1,7")
+    sets = {name: _options(values) for name, values in (given.get("overrides") or {"": {}}).items()}
+    common, processes = list(arguments[split + 1 :]), str(given.get("processes", 2))
+    for word in (*common, *(word for options in sets.values() for word in options)):
+        if word.partition("=")[0] == "--seed_everything":
+            raise UserError("seed_everything: seeds of a grid are given by --seeds")
+    if not re.fullmatch(r"[1-9]\d*", processes):
+        raise UserError(f"processes: a whole number from 1 on is expected, not {processes!r}")
+    cells = [
+        Cell(config, str(name), seed, [f"--config={config}", *common, *options])
+        for seed in seeds
+        for config in configs
+        for name, options in sets.items()
+    ]
+    name = str(given.get("name") or (Path(chosen.file).stem if chosen.file else _name(configs, cells)))
+    if not re.fullmatch(r"[\w.+-]*\w[\w.+-]*", name):
+        raise UserError(f"name: {name!r} is no name for a folder: letters, digits and _.+- only")
+    return Request(cells, int(processes), name, chosen.dry_run)
 
-    tell()
-    for job in board.of(State.FAILED):
-        shown.tell(job)
-    ended_by = Runner(board, folder / "logs", tell, shown.tick).run()
-    tell()
-    return ended_by
+
+def _parser() -> Parser:
+    parser = Parser("ialp grid", description=HELP, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.usage = "ialp grid CONFIG … [--seeds 0-4] [--processes 2] [--file GRID] [-- options of ialp fit]"
+    parser.add_argument("configs", nargs="*", metavar="CONFIG", help="configs of `ialp fit`")
+    parser.add_argument("--configs", nargs="+", dest="more", metavar="CONFIG", help=SUPPRESS)
+    parser.add_argument("--seeds", help="0-4 or 0,1,7 (default: each config's own seed)")
+    parser.add_argument("--processes", help="runs at once, each in a process of its own (default: 2)")
+    parser.add_argument("--file", metavar="GRID", help="a grid file; options on the command line win")
+    parser.add_argument("--name", help="folder below runs/grids for summary and logs (default: of the file or configs)")
+    parser.add_argument("--dry_run", action="store_true", help="only say what is finished and what would be run")
+    return parser
 
 
-def _folder(board: Board, name: str) -> Path:
-    """<runs_dir>/grids/<name>."""
-    stage = next(job.stage for job in board.jobs if job.stage and job.stage.config)
-    return Path(stage.config["runs_dir"]) / GRIDS / name
+def _read_file(path: Path) -> dict[str, Any]:
+    """The keys of a grid file; its configs are looked for beside it first, then in the working directory."""
+    for key, _ in read_tree(path).value:
+        if key.value not in KEYS:
+            hint = near(key.value, KEYS) or f": a grid file has {', '.join(KEYS)}"
+            raise UserError(f'{path}:{key.start_mark.line + 1}: no key "{key.value}"{hint}')
+    given = {key: value for key, value in yaml.safe_load(path.read_text(encoding="utf-8")).items() if value is not None}
+    configs, overrides = given.get("configs", []), given.get("overrides", {})
+    if not isinstance(configs, list):
+        raise UserError(f"{path}: configs: a list is expected, not {configs!r}")
+    if not isinstance(overrides, dict) or not all(isinstance(value, dict) for value in overrides.values()):
+        raise UserError(f"{path}: overrides: sets by name are expected: {{slow: {{model.init_args.lr: 0.0003}}}}")
+    beside = [path.parent / str(config) for config in configs]
+    found = [str(here if here.is_file() else config) for here, config in zip(beside, configs, strict=True)]
+    return given | {"configs": found}
 
 
-def _code(board: Board) -> int:
-    return int(bool(board.of(State.FAILED, State.BLOCKED)))
+def _seeds(value: Any) -> list[int | None]:
+    """Seeds from 3, "0-4", "0,1,7" or a list of these; [None] from None."""
+    if value is None:
+        return [None]
+    found: list[int | None] = []
+    for part in ",".join(map(str, value if isinstance(value, list) else [value])).split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        if not match or int(match[2] or match[1]) < int(match[1]):
+            raise UserError(f"seeds: {part.strip()!r} is no seed; 0-4 and 0,1,7 are")
+        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return list(dict.fromkeys(found))
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One grid of a name at a time: two would write into the same logs."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(f"{folder}: this grid is at work already; wait for it, or give another --name") from None
-    try:
-        yield
-    finally:
-        lock.release()
+def _options(values: dict[str, Any]) -> list[str]:
+    """A set of overrides as options of `ialp fit`; words stay bare, so that 1e-4, a word in YAML, is a number again."""
+    return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+
+
+def _name(configs: Sequence[str], cells: Sequence[Cell]) -> str:
+    """The same for the same cells: the first config and, so that others do not share it, a few digits of a digest."""
+    more = f"+{len(configs) - 1}" if len(configs) > 1 else ""
+    return f"{Path(configs[0]).stem}{more}-{sha256(repr(cells).encode()).hexdigest()[:6]}"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import ialp
 from ialp.errors import UserError
+from ialp.parser import Parser
 
 ROOMS = ("configs", "callbacks")
 
@@ -43,6 +44,14 @@ Then name the columns in `../own_log.yaml` and run
 
     ialp fit --config configs/lfm_policyset.yaml --config own_log.yaml
 """
+
+
+def run(arguments: list[str]) -> int:
+    """Run `ialp init`."""
+    parser = Parser(prog="ialp init", description="Lay down configs, a callback to copy and a place for one's own log.")
+    parser.add_argument("folder", help="where; made if absent; nothing in it is overwritten")
+    init(parser.parse_args(arguments).folder)
+    return 0
 
 
 def init(folder: str) -> None:

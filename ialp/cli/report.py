@@ -1,11 +1,11 @@
-"""`ialp report RUNS… --out DIR`: the paper's tables and figures from finished runs, and what is missing from them."""
+"""`ialp report RUNS… --out DIR`: the paper's tables and figures from finished runs."""
 
 from ialp.parser import Parser
 from ialp.report.publish import report
 
 
-def run_report_verb(arguments: list[str]) -> int:
-    """`ialp report`."""
+def run(arguments: list[str]) -> int:
+    """Run `ialp report`."""
     parser = Parser(prog="ialp report", description="Tables and figures of finished runs.", allow_abbrev=False)
     add = parser.add_argument
     add(

@@ -10,7 +10,7 @@ from ialp.parser import Parser
 from ialp.runs.folder import DONE, LAST, checkpoints, find_runs, read_done
 
 
-def run_runs_verb(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:
     """`ialp runs list|compare|remove`."""
     parser = Parser(prog="ialp runs", description="Runs that are finished or under way.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|compare|remove")

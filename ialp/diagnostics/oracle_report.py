@@ -11,43 +11,24 @@ from ialp.files import write_atomically
 from ialp.oracle import JudgementCache, LexicalOracle, Oracle, load_judge
 from ialp.oracle.calibration import NoneCalibration, fit_none
 from ialp.oracle.evaluation import JudgeEvaluation, examine_in_full
-from ialp.parser import Parser
 from ialp.runs.data import RunData
 from ialp.runs.open import data_module
 
 
-def run_report(arguments: list[str]) -> int:
-    """`ialp oracle report`."""
-    parser = Parser(
-        prog="ialp oracle report",
-        description="A judge on held-out interactions, beside chance and word overlap: picks, None, order, cost.",
-        epilog="With --config, any further option is one of `ialp fit`.",
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add("--config", action="append", default=[], help="config of an oracle's tuning; the judge is tuned if it is not")
-    add("--run", help="folder of a finished oracle run")
-    add("--untuned", action="store_true", help="examine the judge as it comes")
-    add("--out", help="folder of oracle.png and oracle.json (default: report/ in the oracle run's folder)")
-    add("--cache", help="judgement cache (default: judgements.sqlite in the runs folder)")
-    add("--questions", type=int, default=500, help="held-out interactions, each asked four times (default: 500)")
-    add("--attacked", type=int, default=100, help="of these, asked again with each injected title (default: 100)")
-    add("--budget", type=int, help="prompts that the judge may be asked at most")
-    add("--price", type=float, help="of a million tokens, in any currency")
-    add("--data_root", help="folder that holds the data (default: as the config or run says)")
-    chosen, others = parser.parse_known_args(arguments)
-    if bool(chosen.config) == bool(chosen.run):
-        raise UserError("name the judge by --config configs/…_oracle.yaml, or by --run runs/…_oracle/…")
-    if chosen.run and others:
-        raise UserError(f"unrecognized arguments: {' '.join(others)}; see ialp oracle report --help")
+def report(run: RunData, chosen: Any) -> None:
+    """Print what a judge is worth, and write oracle.json and oracle.png.
+
+    Args:
+        run: A finished oracle run.
+        chosen: Options of `ialp oracle report`.
+
+    Raises:
+        UserError: The data or the judge cannot be used.
+    """
     if chosen.questions < 1:
         raise UserError(f"--questions is {chosen.questions}: it must be at least 1")
-    root = [] if chosen.data_root is None else [f"--data_root={chosen.data_root}"]
-    run = finished(chosen.run) if chosen.run else built([f"--config={each}" for each in chosen.config] + others + root)
     cache = chosen.cache or run.folder.absolute().parents[1] / "judgements.sqlite"
-    report = examine_run(run, chosen, Path(cache))
-    publish(report, Path(chosen.out) if chosen.out else run.folder / "report")
-    return 0
+    publish(examine_run(run, chosen, Path(cache)), Path(chosen.out) if chosen.out else run.folder / "report")
 
 
 def examine_run(run: RunData, chosen: Any, cache: Path) -> OracleReport:

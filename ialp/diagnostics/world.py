@@ -10,42 +10,14 @@ from ialp.datamodules import SessionDataModule
 from ialp.diagnostics.reliability import Reliability, reliability_of_clicks, reliability_of_ratings
 from ialp.diagnostics.world_data import WorldData, finished_policies, policy_label
 from ialp.envs import World
-from ialp.envs.health import play_references
+from ialp.envs.degeneracy import play_references
 from ialp.errors import UserError
 from ialp.experiment.building import build, build_missing
 from ialp.files import write_atomically
 from ialp.nets import RatingNet
 from ialp.nets.response import ResponseNet
-from ialp.parser import Parser
 from ialp.runs.data import RunData
 from ialp.runs.open import data_module
-
-
-def run_world_verb(arguments: list[str]) -> int:
-    """`ialp world describe`."""
-    parser = Parser(prog="ialp world", description="The simulated users.", allow_abbrev=False)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="describe")
-    verb = verbs.add_parser(
-        "describe",
-        help="references, answers, lengths, exits and calibration of a world, printed and drawn",
-        epilog="With --config, any further option is one of `ialp fit`.",
-        allow_abbrev=False,
-    )
-    add = verb.add_argument
-    add("--config", action="append", default=[], help="config of a reward model, or of a run on one; built if missing")
-    add("--run", help="folder of a finished reward run, or of a run that was built on one")
-    add("--out", help="folder of world.png and world.json (default: describe/ in the reward run's folder)")
-    add("--data_root", help="folder that holds the data (default: as the config or run says)")
-    add("--users", type=int, default=500, help="test users per reference policy (default: 500)")
-    chosen, others = parser.parse_known_args(arguments)
-    if bool(chosen.config) == bool(chosen.run):
-        raise UserError("name the world by --config configs/…_reward.yaml, or by --run runs/…_reward/…")
-    if chosen.run and others:
-        raise UserError(f"unrecognized arguments: {' '.join(others)}; see ialp world describe --help")
-    root = [] if chosen.data_root is None else [f"--data_root={chosen.data_root}"]
-    run = finished(chosen.run) if chosen.run else built([f"--config={each}" for each in chosen.config] + others + root)
-    describe(run, chosen.out, chosen.data_root, chosen.users)
-    return 0
 
 
 def built(arguments: list[str]) -> RunData:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ialp.diagnostics.reliability import Reliability
 from ialp.envs import World
-from ialp.envs.health import Played, degeneracy_warnings
+from ialp.envs.degeneracy import Played, degeneracy_warnings
 from ialp.envs.references import Figures
 from ialp.nets import RatingNet
 from ialp.runs.data import FIGURES, REFERENCES, RunData

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ialp.diagnostics.world_data import WorldData, policy_label
-from ialp.envs.health import POPULARITY_LIMIT
+from ialp.envs.degeneracy import POPULARITY_LIMIT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ialp.envs import BatchEnv
-from ialp.rl.schemes import Scheme
+from ialp.envs.batch_env import BatchEnv
+from ialp.envs.exit_rules import Step
+from ialp.rl.schemes.base import Scheme
 from ialp.rng import stream, uniforms
 from ialp.types import History
 
@@ -17,13 +18,13 @@ Choose = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass
 class Episodes:
-    """What E users saw and gave.
+    """One episode of each of E users.
 
     Attributes:
         items: (E, T + 1) first item and recommendations, right-padded with 0.
         returns: (E,) summed rewards.
         lengths: (E,) recommendations.
-        terminated: (E,) the user left, rather than being cut at the horizon.
+        terminated: (E,) the user left, rather than reaching the horizon.
     """
 
     items: Tensor
@@ -33,12 +34,15 @@ class Episodes:
 
 
 @torch.no_grad()
-def run_episodes(choose: Choose, env: BatchEnv) -> Episodes:
-    """Plays one episode of every user of `env`; users that have left cost nothing more.
+def run_episodes(
+    choose: Choose, env: BatchEnv, observe: Callable[[Step, list[Tensor]], None] = lambda step, ends: None
+) -> Episodes:
+    """Plays one episode of every user of `env`; users who have left cost nothing more.
 
     Args:
-        choose: asked once per step.
-        env: reset here; left at the final states.
+        choose: The policy, called once per step.
+        env: Reset here; left at the final states.
+        observe: Called with `env.latest` after each step.
     """
     env.reset()
     returns = torch.zeros(env.num_users)
@@ -48,9 +52,10 @@ def run_episodes(choose: Choose, env: BatchEnv) -> Episodes:
         actions = torch.zeros(env.num_users, dtype=torch.int64)  # 0, the padding id: no action
         actions[active] = choose(env.items[active], env.length[active], env.user[active])
         feedback = env.step(actions)
+        observe(*env.latest)
         returns += feedback.reward
         terminated |= feedback.terminated
-        active = active[~(feedback.terminated | feedback.truncated)[active]]
+        active = active[~feedback.done[active]]
     return Episodes(env.items.clone(), returns, env.length - 1, terminated)
 
 
@@ -60,7 +65,7 @@ def argmax_of(scheme: Scheme) -> Choose:
 
 
 def sampled_from(scheme: Scheme, seed: int) -> Choose:
-    """An action drawn from π̂; chance belongs to seed, user and step, so that the same seed plays the same episodes."""
+    """An action drawn from π̂ by uniforms of (seed, user, step), so that the same seed plays the same episodes."""
     seed = stream(seed, "evaluation")
 
     def choose(items: Tensor, length: Tensor, user: Tensor) -> Tensor:

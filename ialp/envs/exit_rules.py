@@ -1,10 +1,11 @@
-"""When a user leaves."""
+"""Exit rules: when a simulated user leaves, or an episode is cut."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from ialp.errors import UserError
 from ialp.nets.rating import RatingNet
@@ -13,13 +14,13 @@ from ialp.recorded import Recorded
 
 
 class Step(NamedTuple):
-    """What happened to B users in one step.
+    """One step of B users.
 
     Attributes:
         items: (B, T) history before the recommendation, right-padded with 0.
         length: (B,) its length, the first item included.
         action: (B,) what was recommended.
-        response: (B,) what the user answered: p of a click, or a rating.
+        response: (B,) the user's response: p of a click, or a rating.
     """
 
     items: Tensor
@@ -29,37 +30,35 @@ class Step(NamedTuple):
 
 
 class ExitRule(Recorded, ABC):
-    """Decides who leaves. A rule holds no users: what it must remember of each is a tensor that the world keeps.
+    """Decides which users leave. Its state of each user is a tensor, which the environment keeps.
 
     Attributes:
-        truncates: The episode is cut short rather than ended by the user, so its return still bootstraps.
+        truncates: The episode is truncated rather than ended by the user, so its return still bootstraps.
     """
 
     truncates: ClassVar[bool] = False
 
     def prepare(self, response: ResponseNet) -> None:
-        """Hands over the net whose users these are, trained and in eval mode, before anybody comes."""
+        """Called once with the users' trained response net, in eval mode, before the first episode."""
 
     @abstractmethod
     def start(self, num_users: int, device: torch.device) -> Tensor:
-        """(B, ...) what is remembered of users who have just come."""
+        """(B, ...) state at the beginning of an episode."""
 
     @abstractmethod
     def advance(self, memory: Tensor, step: Step) -> tuple[Tensor, Tensor]:
-        """What is remembered after the step, and (B,) bool: who leaves."""
+        """The state (B, ...) after the step, and (B,) bool: whose episode ends."""
 
 
 class PatienceExit(ExitRule):
-    """Every step costs patience, a welcome one little; the user leaves when too little is left.
-
-    A step costs clamp(scale·(1 - p), lowest, highest).
+    """Each step costs patience, clamp(scale·(1 - p), lowest, highest); the user leaves when too little is left.
 
     Args:
-        start: Patience of a user who has just come.
+        start: Patience at the beginning of an episode.
         leave_below: The user leaves when less than this is left.
-        scale: Cost of a step that is certainly unwelcome, before it is clamped.
-        lowest: Every step costs at least this.
-        highest: No step costs more.
+        scale: Cost of a step at p = 0, before it is clamped.
+        lowest: Smallest cost of a step.
+        highest: Largest cost of a step.
     """
 
     def __init__(
@@ -70,24 +69,21 @@ class PatienceExit(ExitRule):
         lowest: float = 0.1,
         highest: float = 2.0,
     ) -> None:
-        self.patience = start
-        self.leave_below = leave_below
-        self.scale = scale
-        self.lowest = lowest
-        self.highest = highest
+        self.patience, self.leave_below, self.scale = start, leave_below, scale
+        self.lowest, self.highest = lowest, highest
 
+    @override
     def start(self, num_users: int, device: torch.device) -> Tensor:
-        """(B,) patience."""
         return torch.full((num_users,), self.patience, device=device)
 
+    @override
     def advance(self, memory: Tensor, step: Step) -> tuple[Tensor, Tensor]:
-        """(B,) patience left, (B,) whether it is too little."""
         left = memory - (self.scale * (1 - step.response)).clamp(self.lowest, self.highest)
         return left, left < self.leave_below
 
 
 class SimilarityExit(ExitRule):
-    """The user leaves when the new item is too much like one of the latest that were recommended.
+    """The user leaves when the new item is too similar to one of the latest recommendations.
 
     The distance of two items is the Euclidean one between their columns of the table of all users' predicted ratings;
     that of a repeat is 0.
@@ -102,13 +98,8 @@ class SimilarityExit(ExitRule):
         self.window = window
         self.near: Tensor
 
+    @override
     def prepare(self, response: ResponseNet) -> None:
-        """Makes the (I, I) table of what is too near to what; nothing is near the padding id.
-
-        Raises:
-            UserError: The answers depend on the history, so that there is no one table of ratings.
-            ValueError: A predicted rating is no number.
-        """
         if not isinstance(response, RatingNet):
             raise UserError(
                 f"SimilarityExit compares items by predicted ratings, and {type(response).__name__} has none"
@@ -117,17 +108,17 @@ class SimilarityExit(ExitRule):
         if columns.isnan().any():
             raise ValueError("a predicted rating is NaN: the rating net is broken, train it again")
         distance = torch.cdist(columns, columns, compute_mode="donot_use_mm_for_euclid_dist")
-        self.near = distance < self.threshold
-        self.near[0] = self.near[:, 0] = False
+        self.near = distance < self.threshold  # (I, I)
+        self.near[0] = self.near[:, 0] = False  # nothing is near the padding id
 
+    @override
     def start(self, num_users: int, device: torch.device) -> Tensor:
-        """(B, window) the latest recommendations, 0 where there were none."""
-        return torch.zeros(num_users, self.window, dtype=torch.int64, device=device)
+        return torch.zeros(num_users, self.window, dtype=torch.int64, device=device)  # the latest recommendations
 
+    @override
     def advance(self, memory: Tensor, step: Step) -> tuple[Tensor, Tensor]:
-        """(B, window) latest recommendations, (B,) whether the new one is near one of those before it."""
         action = step.action.unsqueeze(1)
-        pairs = torch.add(memory, action, alpha=len(self.near))  # (B, window) places in the flat table
+        pairs = torch.add(memory, action, alpha=len(self.near))  # (B, window) indices into the flat table
         near = self.near.take(pairs)  # a third of the time of near[…, …]
         return torch.cat([memory.narrow(1, 1, self.window - 1), action], dim=1), near.any(1)
 
@@ -139,7 +130,7 @@ class SimilarityExit(ExitRule):
 
 
 class MaxSteps(ExitRule):
-    """The episode is cut after so many steps.
+    """Truncates the episode after `steps` recommendations.
 
     Args:
         steps: Longest episode.
@@ -150,10 +141,10 @@ class MaxSteps(ExitRule):
     def __init__(self, steps: int = 20) -> None:
         self.steps = steps
 
+    @override
     def start(self, num_users: int, device: torch.device) -> Tensor:
-        """(B, 0): the history tells how many steps were taken."""
-        return torch.zeros(num_users, 0, device=device)
+        return torch.zeros(num_users, 0, device=device)  # the length of the history suffices
 
+    @override
     def advance(self, memory: Tensor, step: Step) -> tuple[Tensor, Tensor]:
-        """(B, 0), (B,) whether the steps taken are enough."""
         return memory, step.length >= self.steps

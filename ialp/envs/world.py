@@ -1,4 +1,4 @@
-"""A world: how its users respond and when they leave, saved by the reward model and read by whoever plays in it."""
+"""World: the simulated users' response net and exit rules, saved by the reward model."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 class World:
-    """What all simulated users have in common; a `BatchEnv` of it adds the users.
+    """What all simulated users have in common; `env` makes a number of them.
 
     Args:
         response: p = P(click | history, item), or a rating.
@@ -42,11 +42,11 @@ class World:
         self.response = response
         self.exit_rules = [PatienceExit()] if exit_rules is None else list(exit_rules)
         self.horizon, self.reward_scale = horizon, reward_scale
-        _ = self.config  # complains of what could not be saved before anything is trained
+        _ = self.config  # raises before anything is trained, if something could not be saved
 
     @property
     def config(self) -> dict[str, Any]:
-        """What the world is built again from, JSON values; the weights lie beside it."""
+        """JSON values that `load` rebuilds the world from, besides the weights."""
         return {
             "response": description(self.response),
             "exit_rules": [description(rule) for rule in self.exit_rules],
@@ -73,7 +73,7 @@ class World:
         """Reads the world of a run's folder (its `world/`) or of the folder itself; its net is in eval mode.
 
         Raises:
-            UserError: Nothing to read there, a class that is not there any more, or users of another catalogue.
+            UserError: There is no world, it names a missing class, or it belongs to another catalogue.
         """
         folder = Path(run) / "world" if (Path(run) / "world").is_dir() else Path(run)
         if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():

@@ -25,16 +25,11 @@ class Planner(IALPCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Plan the run and name the data."""
-        verb, *arguments = args
-        self.name_run(verb, arguments)
-
-    def _set_seed(self) -> None:
-        """Nothing: nothing is drawn."""
+        command, *arguments = args
+        self.plan_run(command, arguments)
+        self.config = Namespace(seed_everything=False)  # nothing is drawn
 
     def instantiate_classes(self) -> None:
-        """Nothing."""
-
-    def _run_subcommand(self, subcommand: str) -> None:
         """Nothing."""
 
 
@@ -50,8 +45,8 @@ class ManyPlanner(Planner):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Nothing yet; each data is named once."""
-        self.verb, self._parsed, self._named = "fit", {}, set[str]()
-        self.config = Namespace(subcommand="fit", fit=Namespace())
+        self._named: set[str] = set()
+        self.config = Namespace(seed_everything=False)
 
     def plan(self, arguments: Sequence[str], seed: int | None) -> Stage:
         """The run with these arguments.
@@ -64,7 +59,7 @@ class ManyPlanner(Planner):
             UserError: What the user can mend.
         """
         with held_back():
-            stage = plan(self._plain, self._keys(), list(arguments), seed=seed)
+            stage = plan(self.parse, self.keys(), list(arguments), seed=seed)
             if (line := data_line(stage)) not in self._named:
                 self._named.add(line)
                 print(line, flush=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from ialp.envs import ExitRule, World
-from ialp.envs.health import degeneracy_warnings
+from ialp.envs.degeneracy import degeneracy_warnings
 from ialp.envs.references import references
 from ialp.nets.response import ResponseNet, SequentialResponse
 from ialp.phases.loading import LoadableModule

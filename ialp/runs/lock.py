@@ -1,4 +1,4 @@
-"""One process at a time makes a run."""
+"""One process at a time makes a run, or works on a grid."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,19 +10,24 @@ from ialp.errors import UserError
 
 
 @contextmanager
-def locked(folder: Path, wait: bool = True) -> Iterator[None]:
-    """One process at a time makes a run; the lock goes with the process, however it ends.
+def locked(folder: Path, wait: bool = True, refusal: str = "") -> Iterator[None]:
+    """Hold a folder's lock, which goes with the process, however that ends.
+
+    Args:
+        folder: Of the run that is made, or of a grid.
+        wait: For another process that holds it.
+        refusal: What to say instead of waiting.
 
     Raises:
-        UserError: Another one is making it, and not `wait`.
+        UserError: Another process holds it, and not `wait`.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    lock = FileLock(lock_file(folder))
     try:
         lock.acquire(timeout=0)
     except Timeout:
         if not wait:
-            raise UserError(busy(folder)) from None
+            raise UserError(refusal or busy(folder)) from None
         print(f"waiting: another process is making {folder}", flush=True)
         lock.acquire()
     try:
@@ -31,18 +36,22 @@ def locked(folder: Path, wait: bool = True) -> Iterator[None]:
         lock.release()
 
 
+def lock_file(folder: Path) -> Path:
+    """Beside the folder, which may not be there yet."""
+    return folder.parent / f".{folder.name}.lock"
+
+
 def busy(folder: Path) -> str:
-    """What a run is told that another process is making."""
+    """The message about a run that another process is making."""
     return f"{folder}: another process is making this run; --busy wait waits for it, another --runs_dir makes another"
 
 
 def being_made(folder: Path) -> bool:
-    """Whether a process on this machine holds the lock of a run's folder. Leaves nothing behind."""
-    path = folder.parent / f".{folder.name}.lock"
-    if not path.is_file():
+    """Whether a process on this machine holds a folder's lock. Leaves nothing behind."""
+    if not lock_file(folder).is_file():
         return False
     try:
-        with FileLock(path, timeout=0):
+        with FileLock(lock_file(folder), timeout=0):
             return False
     except Timeout:
         return True

@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import warnings
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +15,7 @@ from torch import Tensor
 from ialp import __version__
 from ialp.errors import UserError
 from ialp.files import write_atomically
-from ialp.parser import Parser
-from ialp.serving.opening import CKPT_HELP, Finished, open_finished
+from ialp.serving.opening import Finished, open_finished
 from ialp.serving.policy import ServedPolicy
 from ialp.types import History
 
@@ -27,35 +25,6 @@ LARGEST_ONNX = 2**31 - 2**20  # bytes: protobuf ends at 2 GiB
 
 Play = Callable[[Tensor, Tensor], Tensor]
 """Histories (B, T) of `length` (B,) items -> probabilities (B, I)."""
-
-DESCRIPTION = """\
-Write the policy that a finished run ended with as one file, and check it: it is read back and must give the
-run's own probabilities, masks included, to 1e-5.
-
-  inputs   items (B, T) int64, histories right-padded with 0; length (B,) int64, from 1 to T
-  output   probabilities (B, I) float32; column 0 is padding; what the run's masks forbid is 0
-
-B is open, T too up to the policy's longest history. Beside FILE lie FILE.json, which describes it, and
-FILE.items.jsonl, whose line n is number n of a history: the catalogue's own id and text."""
-
-
-def run_export_verb(arguments: list[str]) -> int:
-    """`ialp export`."""
-    parser = Parser(
-        prog="ialp export", description=DESCRIPTION, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    add = parser.add_argument
-    add("--ckpt", required=True, help=CKPT_HELP)
-    add(
-        "--format",
-        choices=[*SUFFIXES],
-        default="torch_export",
-        help='torch_export: .pt2, read by torch.export.load (default); onnx: read by onnxruntime; needs "ialp[onnx]"',
-    )
-    add("--out", help="FILE, ending in .pt2 or .onnx (default: export/policy.pt2 or .onnx in the run's folder)")
-    add("--data_root", help="folder that holds the data (default: as the run says)")
-    export(**vars(parser.parse_args(arguments)))
-    return 0
 
 
 def export(ckpt: str, format: str = "torch_export", out: str | None = None, data_root: str | None = None) -> Path:

@@ -13,7 +13,7 @@ from ialp.diagnostics.world_data import WorldData
 from ialp.diagnostics.world_figure import draw_world
 from ialp.diagnostics.world_tables import SHOWN, print_world
 from ialp.envs import PatienceExit, World
-from ialp.envs.health import Played
+from ialp.envs.degeneracy import Played
 from ialp.nets.response import SequentialResponse
 from ialp.runs.data import RunData
 

@@ -110,7 +110,7 @@ def test_reset_leaves_the_others_untouched(net):
     after = env.state_dict()
     for name in ("items", "length", "user", "episode", "done"):
         assert torch.equal(before[name][~mask], after[name][~mask])
-    for old, new in zip(before["memory"], after["memory"], strict=True):
+    for old, new in zip(before["rules"], after["rules"], strict=True):
         assert torch.equal(old[~mask], new[~mask])
     assert after["length"].tolist() == [1, 4, 4, 1, 4, 4] and after["episode"].tolist() == [1, 0, 0, 1, 0, 0]
     assert (after["items"][mask][:, 1:] == 0).all()
@@ -130,7 +130,7 @@ def test_a_user_who_begins_anew_remembers_nothing_while_others_go_on(net):
         answered, alone = env.step(chosen), fresh.step(chosen[1:2])
         assert torch.allclose(answered.reward[1:2], alone.reward, atol=1e-6)
         assert torch.equal(env.items[1:2], fresh.items)
-        for ours, theirs in zip(env.state_dict()["memory"], fresh.state_dict()["memory"], strict=True):
+        for ours, theirs in zip(env.state_dict()["rules"], fresh.state_dict()["rules"], strict=True):
             assert torch.allclose(ours[1:2], theirs, atol=1e-4)
     assert env.length.tolist() == [19, 9, 19]
 
@@ -306,7 +306,7 @@ def test_dropout_is_off_and_nothing_has_a_gradient():
         assert not net.training
         answers.append(env.step(torch.tensor([1, 2])).reward)
     assert torch.equal(*answers) and not answers[0].requires_grad and answers[0].grad_fn is None
-    assert all(memory.grad_fn is None for memory in env.state_dict()["memory"])
+    assert all(memory.grad_fn is None for memory in env.state_dict()["rules"])
     net.train()
     with pytest.raises(ValueError, match="training mode"):
         env.step(torch.tensor([1, 2]))

@@ -34,7 +34,7 @@ def test_the_random_policy_comes_into_range(log, users):
 @torch.no_grad()
 def test_calibration_replays_what_the_world_does(log, users):
     first = log.test.first_items()
-    items = random_episodes(first, users.num_items, 40, horizon=20, seed=0)
+    items = random_episodes(World(users), first, 40, seed=0)
     env = BatchEnv(users, items[:, 0], 40, evaluation=True)
     episodes = run_episodes(lambda shown, length, user: items[user, length], env)
     states = users.states(items[:, :-1])
@@ -45,7 +45,7 @@ def test_calibration_replays_what_the_world_does(log, users):
 
 
 def test_random_episodes_never_repeat():
-    items = random_episodes(torch.tensor([2, 4]), num_items=25, num_users=250, horizon=20, seed=0)
+    items = random_episodes(World(SequentialResponse(25, dim=8)), torch.tensor([2, 4]), num_users=250, seed=0)
     assert items.shape == (250, 21) and items.min() == 1 and items.max() == 25
     assert all(len(set(row)) == 21 for row in items.tolist())
 

@@ -67,7 +67,7 @@ def test_a_slip_in_a_config_is_named_with_file_and_line(complaint: Check, old: s
         ("--model.init_args.bass=x", 'model: no "bass"; did you mean base?'),
         ("--trainer.max_epoch=3", "no option --trainer.max_epoch; did you mean --trainer.max_epochs?"),
         ("--model.init_args.width=x", "model.width: Expected a <class 'int'>. Got value: x"),
-        ("--model=tests.helpers.toy.Toi", "model: no class tests.helpers.toy.Toi; did you mean tests.experiment"),
+        ("--model=tests.helpers.toy.Toi", "model: no class tests.helpers.toy.Toi; did you mean tests."),
         ("--log=BuiltinLgo", "log: no class BuiltinLgo; did you mean ialp.data.BuiltinLog?"),
         ("--missing=maybe", "maybe"),
         ("--seed_everything=false", "seed_everything: false: a run needs a seed"),

@@ -1,193 +1,234 @@
-import json
 import os
-import pty
 import signal
-import subprocess
-import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from filelock import FileLock
 
-from ialp.cli.main import main
-from tests.helpers.grid_stages import events, fake_children
-
-TOYS = ["configs/policy.yaml", "configs/judge.yaml"]
-
-
-@pytest.fixture
-def quick(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with toy configs; processes only write done.json."""
-    fake_children(monkeypatch)
-    return project
+from ialp.errors import UserError
+from ialp.experiment import grid
+from ialp.experiment.grid import Cell, Job, Runner, State, failure, plan_jobs
+from ialp.experiment.stages import Stage
+from tests.helpers.grid_stages import events, fake_children, finish, stage
 
 
-def summary(name: str = "*") -> dict[str, Any]:
-    [path] = Path("runs/grids").glob(f"{name}/summary.json")
-    return json.loads(path.read_text())
-
-
-def test_configs_and_seeds_with_shared_stages_once(quick: Path, capfd: pytest.CaptureFixture) -> None:
-    assert main(["grid", *TOYS, "--seeds", "0,1", "--processes", "3"]) == 0
-    assert sorted(events()) == sorted(f"{sign}{name}" for sign in "+-" for name in ["world", *["judge", "policy"] * 2])
-    assert events()[:2] == ["+world", "-world"]
-    found = summary()
-    assert [(cell["config"], cell["seed"], cell["state"]) for cell in found["cells"]] == [
-        ("judge", 0, "finished"),
-        ("policy", 0, "finished"),
-        ("judge", 1, "finished"),
-        ("policy", 1, "finished"),
-    ]
-    assert [(stage["config"], stage["seed"]) for stage in found["stages"]] == [("world", 0)]  # it keeps its seed
-    assert found["runs"] == {"finished": 5} and found["processes"] == 3
-    assert all(Path(cell["folder"], "done.json").is_file() and Path(cell["log"]).is_file() for cell in found["cells"])
-    said = capfd.readouterr().out
-    assert said.count("data:") == 1 and "5 of 5 done" in said and "summary: runs/grids/policy+1-" in said
-
-
-def test_a_second_call_starts_only_what_is_missing(quick: Path) -> None:
-    main(["grid", *TOYS])
-    before = events()
-    assert main(["grid", *TOYS]) == 0 and events() == before
-    assert summary()["runs"] == {"reused": 2}
-    assert main(["grid", *TOYS, "--seeds", "0-1", "--name", "more"]) == 0
-    assert sorted(events()[len(before) :]) == ["+judge", "+policy", "-judge", "-policy"]
-    assert summary("more")["runs"] == {"reused": 3, "finished": 2}
-
-
-def test_failed_cells_do_not_stop_the_others(quick: Path, capfd: pytest.CaptureFixture) -> None:
-    Path("grid.yaml").write_text(
-        "configs: [configs/judge.yaml]\nseeds: 0-1\noverrides:\n  base: {}\n  broken: {model.init_args.fail: fail}\n"
-        "  typo: {model.init_args.widht: 3}\n  wide: {model.init_args.width: 2, data.init_args.rows: 8}\n"
-    )
-    assert main(["grid", "--file", "grid.yaml"]) == 1
-    states = {(cell["overrides"], cell["seed"]): (cell["state"], cell["reason"]) for cell in summary("grid")["cells"]}
-    assert states == {
-        (name, seed): value
-        for seed in (0, 1)
-        for name, value in {
-            "base": ("finished", None),
-            "wide": ("finished", None),
-            "broken": ("failed", "mend me"),
-            "typo": ("failed", 'model: no "widht"; did you mean width?'),
-        }.items()
-    }
-    said = capfd.readouterr().out
-    assert "failed judge broken seed 1: mend me (log runs/grids/grid/logs/judge/1-" in said
-
-
-def test_a_config_with_a_fixed_seed_is_one_run(quick: Path) -> None:
-    assert main(["grid", "configs/world.yaml", "--seeds", "3-6"]) == 0
-    assert [cell["seed"] for cell in summary()["cells"]] == [0] and events() == ["+world", "-world"]
-
-
-def test_a_dry_run_starts_nothing(quick: Path, capfd: pytest.CaptureFixture) -> None:
-    assert main(["grid", *TOYS, "--dry_run"]) == 0
-    assert "3 waiting" in capfd.readouterr().out
-    assert not Path("runs").exists()
-
-
-def test_what_cannot_be_run_at_all_ends_in_one_line(quick: Path, capfd: pytest.CaptureFixture) -> None:
-    assert main(["grid", "configs/judgge.yaml", "--seeds", "0-3"]) == 2
-    said = capfd.readouterr().err
-    assert said == "ialp: error: no config configs/judgge.yaml; did you mean configs/judge.yaml?\n"
-    assert not Path("runs").exists()
-
-
-def test_a_grid_that_is_at_work_is_left_alone(quick: Path, capfd: pytest.CaptureFixture) -> None:
-    Path("runs/grids").mkdir(parents=True)
-    with FileLock("runs/grids/.mine.lock"):
-        assert main(["grid", *TOYS, "--name", "mine"]) == 2
-    assert "at work already" in capfd.readouterr().err and events() == []
-
-
-def test_runs_of_a_grid_are_runs_like_others(quick: Path, capfd: pytest.CaptureFixture) -> None:
-    main(["grid", "configs/world.yaml", "--", "--runs_dir", "elsewhere"])
-    assert Path("elsewhere/grids").is_dir() and not Path("runs").exists()
-    assert len(list(Path("elsewhere").glob("world/0-*/done.json"))) == 1
-
-
-GRIDS = sorted((Path(__file__).parents[2] / "configs" / "grids").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("grid", GRIDS, ids=lambda path: path.stem)
-def test_every_grid_file_can_be_planned(grid: Path, quick: Path, capfd: pytest.CaptureFixture) -> None:
-    main(["grid", "--file", str(grid), "--seeds", "0", "--dry_run"])
-    printed = capfd.readouterr().out
-    failed = [line for line in printed.splitlines() if line.startswith("failed")]
-    assert "waiting" in printed and all("nothing takes the place of Coat" in line for line in failed)
-
-
-def start(folder: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], int]:
-    """`ialp grid` on a terminal of its own."""
-    ours, theirs = pty.openpty()
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "120", "TERM": "xterm"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ialp", "grid", *arguments],
-        cwd=folder,
-        env=environment,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
-    )
-    os.close(theirs)
-    return process, ours
-
-
-def read(terminal: int, process: subprocess.Popen[bytes], until: Callable[[str], bool]) -> str:
-    """What the terminal shows until a condition holds or the process ends."""
-    shown = b""
-    os.set_blocking(terminal, False)
-    while True:
-        ended = process.poll() is not None
-        try:
-            shown += os.read(terminal, 100_000)
-        except OSError:  # nothing there now, or ever again
-            time.sleep(0.05)
-        text = shown.decode(errors="replace")
-        if ended or until(text):
-            return text
-
-
-@pytest.mark.slow
-def test_ctrl_c_on_a_terminal_ends_all_and_the_same_command_goes_on(project: Path) -> None:
-    text = Path("configs/world.yaml").read_text()
-    Path("configs/waiting.yaml").write_text(text.replace("Toy}", "Toy, init_args: {fail: wait}}"))
-    process, terminal = start(project, "configs/world.yaml", "configs/waiting.yaml", "--name", "g")
-    shown = read(terminal, process, lambda text: (project / "waiting").exists() and "1 of 2 done" in text)
-    assert "latest line of its log" in shown and "waiting seed 0" in shown
-    [folder] = project.glob("runs/waiting/0-*")
-    process.send_signal(signal.SIGINT)
-    said = read(terminal, process, lambda text: False)
-    os.close(terminal)
-    assert process.wait(30) == 130 and "ialp: interrupted; nothing half-finished is marked done" in said
-    with FileLock(folder.parent / f".{folder.name}.lock", timeout=0):  # its process is gone
-        assert not (folder / "done.json").exists()
-    assert summary()["runs"] == {"finished": 1, "interrupted": 1}
-    process, terminal = start(project, "configs/world.yaml", "--name", "g")
-    assert "1 of 1 done (1 reused)" in read(terminal, process, lambda text: False)
-    os.close(terminal)
-
-
-@pytest.mark.slow
-def test_a_real_grid_on_the_built_in_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("IALP_DATA", raising=False)
-    assert main(["init", "."]) == 0
-    log = '--log={"class_path": "BuiltinLog", "init_args": {"num_tracks": 200, "num_sessions": 200}}'
-    short = ["--trainer.max_epochs=1", "--data.init_args.test_users=20", log]
-    command = ["grid", "configs/lfm_scratch_a2c.yaml", "--seeds", "0-1", "--name", "g", "--", *short]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    for state in ("finished", "reused"):
-        subprocess.run([sys.executable, "-m", "ialp", *command], env=environment, check=True, timeout=280)
-        assert [cell["state"] for cell in summary()["cells"]] == [state] * 2
-    folders = [Path(cell["folder"]) for cell in summary()["cells"]]
-    assert all(
-        (folder / "evaluation.csv").is_file() and (folder / "learning_curve.png").is_file() for folder in folders
-    )
-    assert len(list(Path("runs/lfm_reward").glob("*/done.json"))) == 1
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    fake_children(monkeypatch)
+
+
+WORLD = stage("world")
+JUDGE = stage("judge", WORLD)
+POLICY = stage("policy", WORLD, JUDGE)
+
+
+def planned(*names: str, overrides: str = "") -> list[Job]:
+    def plan(arguments: Sequence[str], seed: int | None) -> Stage:
+        known = {each.name: each for each in (WORLD, JUDGE, POLICY)}
+        if arguments[0] not in known:
+            raise UserError(f"no config {arguments[0]}")
+        return known[arguments[0]]
+
+    cells = [Cell(f"configs/{name}.yaml", one, 0, [name]) for name in names for one in overrides.split(",")]
+    return plan_jobs(cells, plan)
+
+
+def test_plan_has_inputs_first_and_each_run_once() -> None:
+    jobs = planned("policy", "judge")
+    assert [(job.config, bool(job.overrides)) for job in jobs] == [("world", False), ("judge", True), ("policy", True)]
+    assert {job.state for job in jobs} == {State.WAITING}
+
+
+def test_plan_reuses_what_is_finished() -> None:
+    finish(JUDGE, seconds=7.0)
+    [job] = planned("judge")
+    assert (job.state, job.seconds) == (State.REUSED, 7.0)
+    assert [job.state for job in planned("policy")] == [State.WAITING, State.REUSED, State.WAITING]
+
+
+def test_plan_shares_a_run_between_sets_of_overrides() -> None:
+    [job] = planned("world", overrides="a,b")
+    assert job.overrides == ["a", "b"]
+
+
+def test_plan_keeps_the_cells_that_can_be_planned() -> None:
+    jobs = planned("nothing", "world")
+    assert [(job.config, job.state, job.reason) for job in jobs] == [
+        ("world", State.WAITING, ""),
+        ("nothing", State.FAILED, "no config nothing"),
+    ]
+    with pytest.raises(UserError, match="no config nothing"):
+        planned("nothing", "nobody")
+
+
+def test_plan_fails_cells_whose_inputs_may_not_be_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(JUDGE.config, "missing", "fail")
+    [world, judge] = planned("world", "judge")
+    assert world.state == State.WAITING and judge.state == State.FAILED and "missing stages: world" in judge.reason
+
+
+def run(*stages: Stage, processes: int = 2) -> tuple[list[Job], int]:
+    lineage = {str(each.folder): each for stage in stages for each in stage.lineage()}
+    jobs = [Job(each.name, each.seed, each, [""] if each in stages else []) for each in lineage.values()]
+    return jobs, Runner(jobs, processes, Path("grid")).run(pause=0.01)
+
+
+def states(jobs: list[Job]) -> dict[str, str]:
+    return {job.config: str(job.state) for job in jobs}
+
+
+def test_runner_makes_inputs_once_and_first() -> None:
+    world = stage("world")
+    judge = stage("judge", world)
+    jobs, ended_by = run(*(stage(f"policy{number}", world, judge) for number in range(3)))
+    assert ended_by == 0 and set(states(jobs).values()) == {"finished"}
+    order = events()
+    assert order[:4] == ["+world", "-world", "+judge", "-judge"]
+    assert sorted(order[4:]) == sorted(f"{sign}policy{number}" for sign in "+-" for number in range(3))
+
+
+def test_runner_has_no_more_processes_than_asked_for() -> None:
+    run(*(stage(f"s{number}") for number in range(5)), processes=2)
+    at_once = [sum(1 if word[0] == "+" else -1 for word in events()[: end + 1]) for end in range(10)]
+    assert max(at_once) == 2 and at_once[-1] == 0
+
+
+def test_runner_starts_first_what_most_others_wait_for() -> None:
+    run(stage("alone"), stage("policy", stage("world")), processes=1)
+    assert events()[0] == "+world"
+
+
+def test_failure_blocks_only_what_is_built_on_it() -> None:
+    broken = stage("broken", how="fail")
+    jobs, ended_by = run(stage("policy", broken), stage("last", broken), stage("other"))
+    assert ended_by == 0
+    assert states(jobs) == {"broken": "failed", "policy": "blocked", "last": "blocked", "other": "finished"}
+    assert [job.reason for job in jobs] == ["mend me", "broken seed 0 failed", "broken seed 0 failed", ""]
+    assert "+policy" not in events()
+
+
+@pytest.mark.parametrize(("processes", "share"), [(1, 8), (2, 4), (3, 2), (9, 1)])
+def test_process_has_a_log_and_its_share_of_the_cores(
+    processes: int, share: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(8))
+    [job], _ = run(stage("a"), processes=processes)
+    assert job.log and job.log.read_text() == f"log of a {share}\n"
+
+
+def test_process_keeps_the_threads_that_the_user_has_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    [job], _ = run(stage("a"))
+    assert job.log and job.log.read_text() == "log of a 7\n"
+
+
+def test_process_is_a_run_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("IALP_DATA", "here")
+    show = [
+        grid.sys.executable,
+        "-c",
+        "import os; print(sorted(k for k in os.environ if k.startswith(('IALP', 'RANK'))))",
+    ]
+    monkeypatch.setattr(grid, "command", lambda stage: show)
+    [job], _ = run(stage("a"))
+    assert job.log and job.log.read_text() == "['IALP_DATA']\n"
+
+
+def test_process_that_leaves_no_run_has_failed() -> None:
+    jobs, _ = run(stage("lost", how="lose"))
+    assert states(jobs) == {"lost": "failed"} and "left no finished run" in jobs[0].reason
+
+
+def test_process_that_cannot_be_started_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grid, "command", lambda stage: ["/nowhere/python"])
+    jobs, _ = run(stage("a"))
+    assert states(jobs) == {"a": "failed"} and jobs[0].reason.startswith("could not be started")
+
+
+def test_error_in_the_runner_leaves_no_process_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = Runner([Job("wait", 0, stage("wait", how="wait"), [""])], 1, Path("grid"))
+
+    def fail(seconds: float) -> None:
+        if Path("waiting-wait").exists():
+            raise RuntimeError("full disk")
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="full disk"):
+        patch.setattr(grid.time, "sleep", fail)
+        runner.run()
+    [(_, process, _)] = runner.running.values()
+    assert process.wait(5) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("code", "log", "reason"),
+    [
+        (2, "stage 1\nialp: error: earlier\nialp: error: toy: mend me\n\n", "toy: mend me"),
+        (1, "Traceback\nRuntimeError: boom \xff\n", "exit code 1: RuntimeError: boom"),
+        (3, "", "exit code 3"),
+        (-signal.SIGKILL, "epoch 3\n", "killed from outside, perhaps for lack of memory"),
+        (-signal.SIGSEGV, "epoch 3\n", "ended by SIGSEGV"),
+    ],
+)
+def test_failure_names_the_reason(code: int, log: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(log.encode("latin-1"))
+    assert failure(code, path).startswith(reason)
+
+
+def when(*names: str, do: Callable[[], None]) -> None:
+    """Once these stages wait."""
+
+    def watch() -> None:
+        while not all(Path(f"waiting-{name}").exists() for name in names):
+            time.sleep(0.01)
+        do()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_the_processes_and_leaves_the_rest_waiting(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    when("a", "b", do=lambda: os.kill(os.getpid(), number))
+    start = time.monotonic()
+    jobs, ended_by = run(*(stage(name, how="wait") for name in "abc"))
+    assert time.monotonic() - start < grid.PATIENCE - 5  # they were asked, not killed
+    assert ended_by == number
+    assert states(jobs) == {"a": "interrupted", "b": "interrupted", "c": "waiting"}
+    assert sorted(events()) == ["+a", "+b"] and signal.getsignal(number) == before
+
+
+def test_second_signal_kills() -> None:
+    def twice() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    when("a", do=twice)
+    start = time.monotonic()
+    jobs, _ = run(stage("a", how="stubborn"))
+    assert states(jobs) == {"a": "interrupted"} and 0.3 <= time.monotonic() - start < 15
+
+
+def test_process_that_does_not_end_in_time_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grid, "PATIENCE", 0.1)
+    when("a", do=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    jobs, ended_by = run(stage("a", how="stubborn"))
+    assert states(jobs) == {"a": "interrupted"} and ended_by == signal.SIGTERM
+
+
+def test_ignored_ctrl_c_stays_ignored_and_processes_can_still_be_ended() -> None:
+    """Jobs in the background of a script ignore it, and their children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        when("a", do=lambda: (os.kill(os.getpid(), signal.SIGINT), os.kill(os.getpid(), signal.SIGTERM))[1])
+        jobs, ended_by = run(stage("a", how="wait"))
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert states(jobs) == {"a": "interrupted"} and ended_by == signal.SIGTERM

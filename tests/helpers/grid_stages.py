@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ialp.experiment import grid_children
+from ialp.experiment import grid
 from ialp.experiment.stages import Stage
 
 CHILD = """
@@ -20,7 +20,7 @@ if how == "fail":
 if how == "lose":
     sys.exit(0)
 if how == "stubborn":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if how in ("wait", "stubborn"):
     pathlib.Path(f"waiting-{name}").touch()
     time.sleep(60)
@@ -54,7 +54,7 @@ def fake_children(monkeypatch: pytest.MonkeyPatch) -> None:
         how = next((word for word in ("fail", "lose", "stubborn", "wait") if word in " ".join(stage.arguments)), "")
         return [sys.executable, "-S", "-c", CHILD, str(stage.folder), stage.fingerprint, stage.name, how]
 
-    monkeypatch.setattr(grid_children, "command", command)
+    monkeypatch.setattr(grid, "command", command)
 
 
 def events() -> list[str]:

@@ -110,7 +110,7 @@ def test_remove_touches_nothing_that_is_no_run(capsys: pytest.CaptureFixture) ->
     assert Path("precious").exists()
 
 
-def test_a_broken_done_json_is_named(capsys: pytest.CaptureFixture) -> None:
+def test_broken_done_json_is_named(capsys: pytest.CaptureFixture) -> None:
     run = make("policy/0-aa", {})
     Path(run, "done.json").write_text("{")
     assert main(["runs", "list"]) == 2

@@ -1,11 +1,8 @@
-"""What a description of a world says of its episodes and of its users' answers."""
-
 import pytest
 import torch
 
 from ialp.envs import BatchEnv, ExitRule, MaxSteps, PatienceExit, World
-from ialp.envs.episodes import run_episodes
-from ialp.envs.health import degeneracy_warnings, play_references, replay
+from ialp.envs.degeneracy import degeneracy_warnings, play, play_references
 from ialp.envs.references import references, uniformly_random
 
 
@@ -28,36 +25,32 @@ def shown(*rows: list[int]):
     return lambda items, length, user: table[user, length - 1]
 
 
-def test_causes_and_answers_by_hand(fixed):
+def test_play_tells_causes_and_answers_worked_out_by_hand(fixed):
     """p = 0.5 costs 1, so that patience 3.5 is too little after the third step; the fourth step is the last."""
     net = fixed([0.5, 0.5, 0.5, 0.5, 0.9, 0.9, 0.9, 0.9, 0.9])
     rules = [PatienceExit(start=3.5), LeavesAt(9)]
     env = BatchEnv(net, torch.tensor([1]), 4, rules, horizon=4, evaluation=True)
-    episodes = run_episodes(shown([2, 3, 4, 5], [5, 6, 7, 8], [5, 9, 6, 7], [5, 6, 7, 9]), env)
-    assert episodes.lengths.tolist() == [3, 4, 2, 4]
-    answers, causes = replay(env, episodes)
-    assert causes == {"patience": 0.25, "LeavesAt": 0.5, "horizon": 0.25}  # leaving at the horizon is leaving
-    assert sorted(answers.tolist()) == pytest.approx([0.5] * 3 + [0.9] * 10)
+    found = play(shown([2, 3, 4, 5], [5, 6, 7, 8], [5, 9, 6, 7], [5, 6, 7, 9]), env)
+    assert found.lengths.tolist() == [3, 4, 2, 4]
+    assert found.causes == {"patience": 0.25, "LeavesAt": 0.5, "horizon": 0.25}  # leaving at the horizon is leaving
+    assert sorted(found.answers.tolist()) == pytest.approx([0.5] * 3 + [0.9] * 10)
 
 
-def test_the_first_of_several_rules_counts(fixed):
+def test_play_counts_the_first_of_several_rules(fixed):
     net = fixed([0.5] * 5)
     env = BatchEnv(net, torch.tensor([1]), 1, [LeavesAt(3), PatienceExit(start=2.5)], evaluation=True)
-    episodes = run_episodes(shown([2, 3]), env)
-    assert replay(env, episodes)[1] == {"LeavesAt": 1.0, "patience": 0.0, "horizon": 0.0}
+    assert play(shown([2, 3]), env).causes == {"LeavesAt": 1.0, "patience": 0.0, "horizon": 0.0}
 
 
-def test_answers_add_up_to_the_returns(net):
+def test_play_returns_answers_that_add_up_to_the_return(net):
     env = World(net).env(torch.tensor([3, 4, 5]), 60, evaluation=True)
-    episodes = run_episodes(uniformly_random(30, seed=0), env)
-    answers, causes = replay(env, episodes)
-    assert len(answers) == int(episodes.lengths.sum())
-    assert 5 * float(answers.sum()) == pytest.approx(float(episodes.returns.sum()), rel=1e-5)
-    assert causes["patience"] == pytest.approx(float(episodes.terminated.float().mean()))
-    assert sum(causes.values()) == pytest.approx(1.0)
+    found = play(uniformly_random(30, seed=0), env)
+    assert len(found.answers) == int(found.lengths.sum())
+    assert 5 * float(found.answers.sum()) == pytest.approx(60 * found.figures["return"], rel=1e-5)
+    assert sum(found.causes.values()) == pytest.approx(1.0)
 
 
-def test_what_is_played_are_the_references(net):
+def test_play_references_plays_what_references_measures(net):
     from ialp.data import BuiltinLog
 
     log = BuiltinLog(num_tracks=60, num_sessions=80).load()
@@ -71,13 +64,13 @@ def test_what_is_played_are_the_references(net):
 
 
 @pytest.mark.parametrize(("popular", "said"), [(44.0, False), (46.0, True)])
-def test_popularity_near_greedy_is_warned_of(popular, said):
+def test_degeneracy_warnings_name_popularity_near_greedy(popular, said):
     found = degeneracy_warnings({"popularity": {"return": popular}, "greedy": {"return": 100.0}})
     assert len(found) == said
     assert not said or "popularity alone gets 46% of greedy's return" in found[0]
 
 
-def test_a_policy_near_the_best_reference_is_warned_of():
+def test_degeneracy_warnings_name_a_policy_near_the_best_reference():
     measured = {"popularity": {"return": 10.0}, "greedy": {"return": 90.0}, "text_similarity": {"return": 100.0}}
     policies = {"near/0-aa": {"return": 95.0}, "far/0-bb": {"return": 94.0}}
     [said] = degeneracy_warnings(measured, policies)

@@ -1,0 +1,36 @@
+"""`ialp export`: a finished policy as one file."""
+
+from argparse import RawDescriptionHelpFormatter
+
+from ialp.parser import Parser
+from ialp.serving.export import SUFFIXES, export
+from ialp.serving.opening import CKPT_HELP
+
+DESCRIPTION = """\
+Write the policy that a finished run ended with as one file, and check it: it is read back and must give the
+run's own probabilities, masks included, to 1e-5.
+
+  inputs   items (B, T) int64, histories right-padded with 0; length (B,) int64, from 1 to T
+  output   probabilities (B, I) float32; column 0 is padding; what the run's masks forbid is 0
+
+B is open, T too up to the policy's longest history. Beside FILE lie FILE.json, which describes it, and
+FILE.items.jsonl, whose line n is number n of a history: the catalogue's own id and text."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run `ialp export`."""
+    parser = Parser(
+        prog="ialp export", description=DESCRIPTION, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("--ckpt", required=True, help=CKPT_HELP)
+    add(
+        "--format",
+        choices=[*SUFFIXES],
+        default="torch_export",
+        help='torch_export: .pt2, read by torch.export.load (default); onnx: read by onnxruntime; needs "ialp[onnx]"',
+    )
+    add("--out", help="FILE, ending in .pt2 or .onnx (default: export/policy.pt2 or .onnx in the run's folder)")
+    add("--data_root", help="folder that holds the data (default: as the run says)")
+    export(**vars(parser.parse_args(arguments)))
+    return 0

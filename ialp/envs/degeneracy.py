@@ -1,0 +1,100 @@
+"""Diagnosis of a world: what its reference policies get, why their episodes end, and whether methods can differ."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from ialp.data.log import Log
+from ialp.envs.batch_env import BatchEnv
+from ialp.envs.episodes import Choose, run_episodes
+from ialp.envs.exit_rules import ExitRule, MaxSteps, PatienceExit, SimilarityExit, Step
+from ialp.envs.references import Figures, figures, reference_policies
+
+POPULARITY_LIMIT = 0.45
+"""Share of greedy's return above which popularity explains most of a world, and methods cannot be told apart."""
+CEILING = 0.95
+"""Share of the best reference's return above which methods have no room left to differ."""
+CAUSES: dict[type[ExitRule], str] = {PatienceExit: "patience", SimilarityExit: "similarity", MaxSteps: "horizon"}
+"""Short names of exit rules; other rules go by their class."""
+
+
+@dataclass
+class Played:
+    """One episode of each of E users under one policy.
+
+    Attributes:
+        figures: Return, length and average reward.
+        answers: (n,) p of a click, or rating, of every recommendation in every episode.
+        lengths: (E,) recommendations per episode.
+        causes: Share of the episodes that each exit rule ended, in the order of the rules. Where several end it at
+            once, leaving comes before being cut, and then the first rule counts.
+    """
+
+    figures: Figures
+    answers: Tensor
+    lengths: Tensor
+    causes: dict[str, float]
+
+
+def play(policy: Choose, env: BatchEnv) -> Played:
+    """Plays one episode of every user of `env`, which is left at the final states."""
+    rules = sorted(env.exit_rules, key=lambda rule: rule.truncates)
+    order = [env.exit_rules.index(rule) for rule in rules]
+    answers: list[Tensor] = []
+    ended = torch.zeros(len(rules), dtype=torch.int64)
+
+    def observe(step: Step, ends: list[Tensor]) -> None:
+        answers.append(step.response)
+        by_rule = torch.stack([ends[index] for index in order])  # (R, A)
+        ended.add_(torch.bincount(by_rule.int().argmax(0)[by_rule.any(0)], minlength=len(rules)))
+
+    episodes = run_episodes(policy, env, observe)
+    causes: dict[str, float] = {}
+    for rule in env.exit_rules:
+        name = CAUSES.get(type(rule), type(rule).__name__)
+        causes[name] = causes.get(name, 0.0) + float(ended[rules.index(rule)]) / env.num_users
+    return Played(figures(episodes), torch.cat(answers), episodes.lengths, causes)
+
+
+def play_references(env: BatchEnv, log: Log, progress: Callable[[str], None] = lambda name: None) -> dict[str, Played]:
+    """One episode of every user of `env` under every reference policy.
+
+    Args:
+        env: The test world; left at the last policy's final states.
+        log: Its training part gives the popularity, its catalogue the texts.
+        progress: Called with each policy's name before it plays.
+    """
+    played = {}
+    for name, policy in reference_policies(env, log).items():
+        progress(name)
+        played[name] = play(policy, env)
+    return played
+
+
+def degeneracy_warnings(
+    references: Mapping[str, Figures], policies: Mapping[str, Figures] = MappingProxyType({})
+) -> list[str]:
+    """Why methods could not be told apart in a world: one sentence for each reason, none where they can.
+
+    Args:
+        references: Figures of the reference policies.
+        policies: Figures of finished policies.
+    """
+    warnings = []
+    share = references["popularity"]["return"] / references["greedy"]["return"]
+    if share > POPULARITY_LIMIT:
+        warnings.append(
+            f"popularity alone gets {share:.0%} of greedy's return, more than {POPULARITY_LIMIT:.0%}: "
+            "taste hardly counts here, and methods cannot be told apart"
+        )
+    best = max(references, key=lambda name: references[name]["return"])
+    for name, measured in policies.items():
+        if (share := measured["return"] / references[best]["return"]) >= CEILING:
+            warnings.append(
+                f"{name} gets {share:.0%} of the return of {best}, the best reference; from {CEILING:.0%} on "
+                "methods have no room left to differ"
+            )
+    return warnings
