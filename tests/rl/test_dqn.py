@@ -7,7 +7,7 @@ from ialp.errors import UserError
 from ialp.nets import ActorCritic
 from ialp.rl import A2C, DQN, Greedy
 from ialp.rl.schemes import FineTune, PolicySet, Scratch, load_policy, save_scheme
-from ialp.types import Transition
+from ialp.types import History, Transition
 from tests.helpers.cases import EPISODES, Q, constant_scheme, one_by_one, transition
 
 DELAYED = torch.tensor([3.0, 8.0, 1.0])  # Q⁻ of items 1, 2, 3, where Q is 1, 2, 4
@@ -16,7 +16,7 @@ DELAYED = torch.tensor([3.0, 8.0, 1.0])  # Q⁻ of items 1, 2, 3, where Q is 1, 
 def prepared(repeats: bool = True, **arguments) -> tuple[Scratch, DQN]:
     scheme, algorithm = constant_scheme(), DQN(**arguments)
     scheme.repeats = repeats
-    algorithm.prepare(scheme)
+    algorithm.setup(scheme)
     with torch.no_grad():
         algorithm.target.critic.bias[1:] = DELAYED
     return scheme, algorithm
@@ -31,28 +31,28 @@ def prepared(repeats: bool = True, **arguments) -> tuple[Scratch, DQN]:
         (True, False, True, 0.5 + 0.9 * 1),
     ],
 )
-def test_losses_equal_hand_computed_numbers(double_q, terminated, truncated, target):
+def test_dqn_loss_equals_hand_computed_numbers(double_q, terminated, truncated, target):
     scheme, algorithm = prepared(gamma=0.9, double_q=double_q)
     loss, logs = algorithm.loss(scheme, transition(terminated, truncated))
     assert float(logs["target"]) == pytest.approx(target, abs=1e-5)
     assert float(loss.detach()) == pytest.approx((target - 2.0) ** 2, abs=1e-4)
 
 
-@pytest.mark.parametrize(("double_q", "following"), [(False, 1.0), (True, 1.0)])
-def test_what_was_shown_is_no_action_at_the_next_state(double_q, following):
+@pytest.mark.parametrize("double_q", [False, True])
+def test_dqn_shown_items_are_no_actions_at_the_next_state(double_q):
     scheme, algorithm = prepared(repeats=False, gamma=0.5, double_q=double_q)  # after 1 and 2 only item 3 is left
     _, logs = algorithm.loss(scheme, transition())
-    assert float(logs["target"]) == pytest.approx(0.5 + 0.5 * following, abs=1e-6)
+    assert float(logs["target"]) == pytest.approx(0.5 + 0.5 * 1.0, abs=1e-6)
 
 
-def test_an_episode_that_has_shown_everything_has_a_finite_target_where_the_user_left():
+def test_dqn_target_is_finite_where_the_user_left_with_everything_shown():
     scheme, algorithm = prepared(repeats=False)
     flags = torch.tensor([True]), torch.tensor([False])
     batch = Transition(torch.tensor([[1, 2, 3, 0]]), torch.tensor([2]), torch.tensor([0.5]), *flags)
     assert float(algorithm.loss(scheme, batch)[1]["target"]) == 0.5
 
 
-def test_the_gradient_reaches_q_of_the_action_alone():
+def test_dqn_gradient_reaches_q_of_the_action_alone():
     scheme, algorithm = prepared(gamma=0.9, double_q=False)
     algorithm.loss(scheme, transition())[0].backward()
     # ∂(y − Q)²/∂Q(2) = −2·(y − 2)
@@ -63,25 +63,25 @@ def test_the_gradient_reaches_q_of_the_action_alone():
 
 
 def learner_moved(algorithm: DQN, scheme: Scratch, updates: int) -> torch.Tensor:
-    algorithm.updated(scheme, updates)
+    algorithm.on_update(scheme, updates)
     return algorithm.target.critic.bias[1:]
 
 
-def test_the_target_is_copied_every_so_many_updates():
+def test_dqn_target_is_copied_every_so_many_updates():
     scheme, algorithm = prepared(target_every=3)
     assert torch.equal(learner_moved(algorithm, scheme, 1), DELAYED)
     assert torch.equal(learner_moved(algorithm, scheme, 2), DELAYED)
     assert torch.equal(learner_moved(algorithm, scheme, 3), Q)
 
 
-def test_the_target_follows_softly():
+def test_dqn_target_follows_softly():
     scheme, algorithm = prepared(tau=0.25)
     assert torch.allclose(learner_moved(algorithm, scheme, 1), DELAYED + 0.25 * (Q - DELAYED))
 
 
-def test_the_target_starts_as_the_learner_and_is_part_of_the_state():
+def test_dqn_target_starts_as_the_learner_and_is_part_of_the_state():
     scheme, algorithm = constant_scheme(), DQN()
-    algorithm.prepare(scheme)
+    algorithm.setup(scheme)
     assert torch.equal(algorithm.target.critic.bias, scheme.learner.critic.bias)
     kept = copy.deepcopy(algorithm.state_dict())
     with torch.no_grad():
@@ -92,42 +92,42 @@ def test_the_target_starts_as_the_learner_and_is_part_of_the_state():
 
 
 @pytest.mark.parametrize("double_q", [False, True])
-def test_whole_episodes_give_the_loss_of_their_transitions_one_by_one(double_q):
+def test_dqn_whole_episodes_give_the_loss_of_their_transitions_one_by_one(double_q):
     torch.manual_seed(0)
     scheme, algorithm = Scratch(), DQN(double_q=double_q)
     scheme.build(None, ActorCritic(num_items=6, dim=8, layers=2, heads=2, max_length=5))
     for parameter in scheme.learner.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
-    algorithm.prepare(scheme)
+    algorithm.setup(scheme)
     for parameter in algorithm.target.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     losses = [float(algorithm.loss(scheme, batch)[0].detach()) for batch in (EPISODES, one_by_one(EPISODES))]
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 
-def test_the_policy_is_the_softmax_of_q_wherever_it_acts(tmp_path):
+def test_dqn_policy_is_the_softmax_of_q_wherever_it_acts(tmp_path):
     scheme, _ = prepared(repeats=False, temperature=2.0)
-    items, length = torch.tensor([[1, 0]]), torch.tensor([1])
+    history = History(torch.tensor([[1, 0]]), torch.tensor([1]))
     expected = torch.tensor([[0.0, 0.0, *(Q[1:] / 2).softmax(0).tolist()]])  # padding, what was shown, items 2 and 3
-    assert torch.allclose(scheme.probabilities(items, length), expected, atol=1e-6)
+    assert torch.allclose(scheme.probabilities(history), expected, atol=1e-6)
     save_scheme(scheme, tmp_path, "abc")
-    assert torch.allclose(load_policy(tmp_path, "abc").probabilities(items, length), expected, atol=1e-6)
+    assert torch.allclose(load_policy(tmp_path, "abc").probabilities(history), expected, atol=1e-6)
 
 
-def test_a_mixture_of_policies_is_refused():
+def test_dqn_refuses_a_mixture_of_policies():
     assert "model.init_args.scheme PolicySet" in DQN().refusal(PolicySet(), Greedy(), whole_episodes=False)
     for scheme in (Scratch(), FineTune()):
         assert DQN().refusal(scheme, Greedy(), whole_episodes=False) is None
 
 
-def test_what_trains_an_actor_does_not_go_on_from_q():
+def test_a2c_does_not_go_on_from_a_policy_of_q():
     scheme, _ = prepared()
-    DQN().prepare(scheme)
+    DQN().setup(scheme)
     with pytest.raises(UserError, match="acts by its Q"):
-        A2C().prepare(scheme)
+        A2C().setup(scheme)
 
 
 @pytest.mark.parametrize("arguments", [{"target_every": 0}, {"tau": 1.5}, {"temperature": 0.0}])
-def test_senseless_arguments_are_refused(arguments):
+def test_dqn_refuses_senseless_arguments(arguments):
     with pytest.raises(UserError, match="DQN takes"):
         DQN(**arguments)

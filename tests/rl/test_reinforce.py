@@ -1,9 +1,9 @@
 import pytest
 import torch
-from ialp.rl.algorithms.episodes import returns_to_go
 
 from ialp.errors import UserError
-from ialp.rl import A2C, Categorical, EpsilonGreedy, Greedy, Reinforce
+from ialp.rl import Categorical, EpsilonGreedy, Greedy, Reinforce
+from ialp.rl.algorithms.returns import returns_to_go
 from ialp.rl.schemes import Scratch
 from tests.helpers.cases import EPISODES, PI, Q, constant_scheme, transition
 
@@ -17,7 +17,7 @@ def test_returns_to_go_equal_hand_computed_numbers_and_stop_at_the_end_of_each_e
 
 
 @pytest.mark.parametrize("baseline", ["state", "none"])
-def test_losses_equal_hand_computed_numbers(baseline):
+def test_reinforce_loss_equals_hand_computed_numbers(baseline):
     loss, logs = Reinforce(0.5, baseline, entropy_weight=0.1, critic_weight=2.0).loss(constant_scheme(), EPISODES)
     value = float((PI * Q).sum()) if baseline == "state" else 0.0
     taken = PI[torch.tensor([2, 3, 1, 3, 2]) - 1].log()  # the actions: 2, 3 and 1, 3, 2
@@ -29,7 +29,7 @@ def test_losses_equal_hand_computed_numbers(baseline):
     assert ("critic_loss" in logs) == (baseline == "state")
 
 
-def test_the_baseline_takes_no_part_in_the_gradient_of_the_actor():
+def test_reinforce_baseline_takes_no_part_in_the_gradient_of_the_actor():
     scheme = constant_scheme()
     Reinforce(0.5, entropy_weight=0.0, critic_weight=0.0).loss(scheme, EPISODES)[0].backward()
     assert not scheme.learner.critic.bias.grad.any()
@@ -40,13 +40,13 @@ def test_the_baseline_takes_no_part_in_the_gradient_of_the_actor():
     assert torch.allclose(scheme.learner.critic.bias.grad[1:], expected, atol=1e-5)
 
 
-def test_without_a_baseline_the_critic_does_not_learn():
+def test_reinforce_without_a_baseline_does_not_train_the_critic():
     scheme = constant_scheme()
-    Reinforce(baseline="none").prepare(scheme)
+    Reinforce(baseline="none").setup(scheme)
     assert not any(parameter.requires_grad for parameter in scheme.learner.critic.parameters())
 
 
-def test_single_transitions_have_no_return():
+def test_reinforce_needs_whole_episodes():
     with pytest.raises(UserError, match="OnPolicyDataModule"):
         Reinforce().loss(constant_scheme(), transition())
 
@@ -61,11 +61,6 @@ def test_single_transitions_have_no_return():
         (Greedy(), True, "model.init_args.exploration Greedy"),
     ],
 )
-def test_what_its_policy_did_not_draw_is_refused(exploration, whole_episodes, key):
+def test_reinforce_refuses_what_its_policy_did_not_draw(exploration, whole_episodes, key):
     reason = Reinforce().refusal(Scratch(), exploration, whole_episodes)
     assert reason is None if key is None else key in reason and "\n" not in reason
-
-
-def test_a_trace_is_refused_on_replayed_transitions():
-    assert A2C(trace=0.5).refusal(Scratch(), Greedy(), whole_episodes=True) is None
-    assert "data.class_path" in A2C(trace=0.5).refusal(Scratch(), Greedy(), whole_episodes=False)

@@ -12,7 +12,7 @@ def batch(first: int, size: int = 3) -> Transition:
     return Transition(items, length, reward, never, ~never, items[:, :2], length)
 
 
-def test_the_ring_keeps_the_latest():
+def test_replay_buffer_keeps_the_latest():
     buffer = ReplayBuffer(capacity=4)
     buffer.add(batch(0))
     buffer.add(batch(3))
@@ -20,7 +20,7 @@ def test_the_ring_keeps_the_latest():
     assert sorted(buffer.columns["reward"].tolist()) == [2, 3, 4, 5]
 
 
-def test_samples_are_whole_transitions():
+def test_replay_buffer_samples_whole_transitions():
     buffer = ReplayBuffer(capacity=10)
     buffer.add(batch(0))
     drawn = buffer.sample(50)
@@ -31,7 +31,7 @@ def test_samples_are_whole_transitions():
     assert drawn.action.min() == 1  # row 0: length 1 → the second id
 
 
-def test_a_restored_buffer_draws_the_same_minibatches():
+def test_replay_buffer_restored_draws_the_same_minibatches():
     buffer = ReplayBuffer(capacity=10, seed=3)
     buffer.add(batch(0))
     buffer.sample(5)
