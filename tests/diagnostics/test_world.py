@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from ialp.cli.main import main
-from ialp.diagnostics.world_data import finished_policies
+from ialp.diagnostics.world import finished_policies
 from ialp.experiment import building
 from ialp.runs.data import RunData
 
@@ -37,7 +37,7 @@ def built_stages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             assert main(["fit", *stage.arguments]) == 0
 
     monkeypatch.setattr(building, "build", build)
-    monkeypatch.setattr("ialp.diagnostics.world.build", build)
+    monkeypatch.setattr("ialp.diagnostics.stages.build", build)
     return names
 
 

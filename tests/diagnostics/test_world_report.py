@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from ialp.diagnostics.reliability import Reliability
-from ialp.diagnostics.world_data import WorldData
-from ialp.diagnostics.world_figure import draw_world
-from ialp.diagnostics.world_tables import SHOWN, print_world
+from ialp.diagnostics.world import WorldData
+from ialp.diagnostics.world_view import SHOWN, draw_world, print_world
 from ialp.envs import PatienceExit, World
 from ialp.envs.degeneracy import Played
 from ialp.nets.response import SequentialResponse
