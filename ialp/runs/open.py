@@ -77,7 +77,7 @@ def load_log(config: Mapping[str, Any]) -> Log | None:
         return None
     key = json.dumps(described, sort_keys=True, default=str)
     if key not in _logs:
-        _logs[key] = instantiate(described, LogSource).load()
+        _logs[key] = instantiate(described, LogSource).load()  # type: ignore[type-abstract]
     return _logs[key]
 
 
