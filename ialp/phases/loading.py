@@ -31,6 +31,12 @@ class LoadableModule(Recorded, LightningModule):
     def build_nets(self, sizes: dict[str, Any]) -> None:
         """Builds the nets, for `load_from_checkpoint`; their weights are loaded afterwards."""
 
+    def restore_best(self) -> None:
+        """Loads the weights of the best checkpoint, if a callback of the trainer kept one."""
+        if path := getattr(self.trainer.checkpoint_callback, "best_model_path", ""):
+            saved = self.trainer.strategy.checkpoint_io.load_checkpoint(path, map_location=self.device)
+            self.load_state_dict(saved["state_dict"], strict=self.strict_loading)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the description of the module."""
         arguments, missing = {}, {}
