@@ -32,7 +32,7 @@ def test_a_net_that_knows_the_odds_is_reliable(fixed):
     """With negatives drawn by popularity and as much weight on either side, an item's own odds are even."""
     data = SessionDataModule(BuiltinLog(num_tracks=60, num_sessions=400), popularity_power=1.0, smoothing=0.0)
     data.setup()
-    net = fixed([0.5] * data.log.catalogue.num_items)
+    net = fixed([0.5] * 60)
     net.intercept.fill_(-3.0)  # what is measured lies before it
     found = reliability_of_clicks(net, data)
     assert found.predicted[5] == pytest.approx(0.5) and found.actual[5] == pytest.approx(0.5, abs=1e-6)
@@ -46,7 +46,7 @@ def test_a_net_that_knows_the_odds_is_reliable(fixed):
 def test_an_overconfident_net_is_not(fixed):
     data = SessionDataModule(BuiltinLog(num_tracks=60, num_sessions=400))
     data.setup()
-    assert reliability_of_clicks(fixed([0.9] * data.log.catalogue.num_items), data).expected_error == pytest.approx(0.4, abs=1e-5)
+    assert reliability_of_clicks(fixed([0.9] * 60), data).expected_error == pytest.approx(0.4, abs=1e-5)
 
 
 class Constant(RatingNet):
