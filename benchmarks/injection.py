@@ -41,7 +41,7 @@ def main() -> None:
 def draw(count: int) -> tuple[Questions, Tensor]:
     """Random histories of five and ten candidates, and the index (n,) of the attacked one."""
     log = BuiltinLog().load()
-    template = PromptTemplate(log.scenario, log.item_word, log.behavior, log.attribute_names)
+    template = PromptTemplate(log.words.scenario, log.words.item, log.words.behavior, log.attribute_names)
     generator = torch.Generator().manual_seed(0)
     items = draw_others(torch.zeros(count, 1, dtype=torch.int64), 15, log.catalogue.num_items, generator)
     length = torch.full((count,), 5)

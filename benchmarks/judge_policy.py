@@ -47,7 +47,7 @@ def pick_among_random(oracle: Oracle, num_items: int, groups: int, seed: int) ->
 def judge_of(run: RunData, log: Log, lexical: bool) -> Oracle:
     """The judge that an oracle run has tuned, or the word-overlap rule."""
     judge: Any = LexicalOracle() if lexical else run.config["model"]["init_args"]["judge"]
-    template = PromptTemplate(log.scenario, log.item_word, log.behavior, log.attribute_names)
+    template = PromptTemplate(log.words.scenario, log.words.item, log.words.behavior, log.attribute_names)
     tuned = load_judge(judge, None if lexical else run.folder)
     return Oracle(tuned, JudgementCache(), template, log.catalogue)
 

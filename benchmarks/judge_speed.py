@@ -223,7 +223,7 @@ def make_model(given: argparse.Namespace) -> Any:
 def fitting_prompts(tokenizer: Any, count: int) -> tuple[Questions, list[int]]:
     """`count` questions of the built-in catalogue whose prompts have 350 to 550 tokens, and these numbers."""
     log = BuiltinLog().load()
-    template = PromptTemplate(log.scenario, log.item_word, log.behavior, log.attribute_names)
+    template = PromptTemplate(log.words.scenario, log.words.item, log.words.behavior, log.attribute_names)
     drawn = [torch.cat(part) for part in zip(*draw_questions(log, template, 4 * count), strict=True)]
     questions = Questions.from_items(template, log.catalogue.texts, *drawn)
     lengths = [len(ids) for ids in tokenizer(questions.prompts)["input_ids"]]

@@ -39,7 +39,7 @@ def main() -> None:
 
     torch.set_num_threads(arguments.threads)
     log = BuiltinLog().load()
-    template = PromptTemplate(log.scenario, log.item_word, log.behavior, log.attribute_names)
+    template = PromptTemplate(log.words.scenario, log.words.item, log.words.behavior, log.attribute_names)
     judge = LocalLM(dtype=arguments.dtype, batch_tokens=arguments.batch_tokens)
     with tempfile.TemporaryDirectory() as folder:
         oracle = Oracle(judge, JudgementCache(Path(folder) / "judgements.sqlite"), template, log.catalogue)

@@ -1,4 +1,4 @@
-"""The simulated users behind Gymnasium's interface: a single environment and a vector of them, over one core.
+"""The simulated users as Gymnasium environments: a single one and a vector of them, over one `BatchEnv`.
 
     import gymnasium
     import ialp.gym                                    # registers the ids below
@@ -30,14 +30,16 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+from typing_extensions import override
 
 WORLDS = {"Coat": "coat", "LFM": "lfm", "Industry": "industry", "World": None}
 
 Observation = dict[str, np.ndarray]
+Info = dict[str, Any]
 
 
 class Users:
-    """B users of a world as both environments see them: numpy in, numpy out.
+    """B users of a world with observations and actions as numpy arrays; the part that both environments share.
 
     Args:
         world: How the users respond and when they leave.
@@ -70,7 +72,7 @@ class Users:
         self.action_space = spaces.Discrete(self.core.num_items)
 
     def observe(self) -> Observation:
-        """Arrays (B, …) of the observation space; nothing of them is used again."""
+        """Arrays (B, …) of the observation space, which the caller may change."""
         items = self.core.items.cpu().numpy()
         seen = {
             "history": items[:, self.skipped : self.core.horizon + 1].copy(),
@@ -86,10 +88,10 @@ class Users:
         return allowed[:, 1:].cpu().numpy().astype(np.int8)
 
     def step(self, actions: Any) -> Feedback:
-        """Actions (B,) from 0; those of users whose episode is over do not count.
+        """Actions (B,) from 0; those of users whose episode is over are ignored.
 
         Raises:
-            ValueError: Actions of another form or out of range, or whatever `BatchEnv.step` refuses.
+            ValueError: Actions of another shape or type, or out of range.
         """
         actions = np.asarray(actions)
         if actions.shape != (self.core.num_users,) or not np.issubdtype(actions.dtype, np.integer):
@@ -104,10 +106,10 @@ class Users:
 
 
 class UserEnv(gymnasium.Env[Any, Any]):
-    """One user after another.
+    """One user; in the test world the test users, one after another.
 
-    `reset(seed=s)` begins the first episode of user `first_user` of that seed, every further `reset()` the next one. In
-    the test world the episodes are those of the test users, one after another.
+    `reset(seed=s)` begins the first episode of user `first_user` of that seed, every further `reset()` the next one.
+    `step(action)` recommends item `action` + 1; a repeat is legal.
 
     Args:
         world: How users respond and when they leave.
@@ -124,10 +126,8 @@ class UserEnv(gymnasium.Env[Any, Any]):
         self.test, self.first_user = test, first_user
         self._episodes = 0
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """The next episode, or the first of a seed; no options."""
+    @override
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Observation, Info]:
         super().reset(seed=seed)
         if seed is not None:
             self._episodes = 0
@@ -136,46 +136,35 @@ class UserEnv(gymnasium.Env[Any, Any]):
         else:
             self.users.core.reset()
         self._episodes += 1
-        return self._observe(), self._info()
+        return self._observe()
 
-    def step(self, action: int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Recommend item `action` + 1; a repeat is legal.
-
-        Raises:
-            ResetNeeded: The episode is over, or none has begun.
-            ValueError: An action out of range, or a response that is no number.
-        """
+    @override
+    def step(self, action: int) -> tuple[Observation, float, bool, bool, Info]:
         if self._episodes == 0 or bool(self.users.core.done):
             raise ResetNeeded("the episode is over, or none has begun: call reset()")
-        feedback = self.users.step(np.asarray(action)[None])
-        return (
-            self._observe(),
-            float(feedback.reward),
-            bool(feedback.terminated),
-            bool(feedback.truncated),
-            self._info(),
-        )
+        reward, terminated, truncated = self.users.step(np.asarray(action)[None])
+        observation, info = self._observe()
+        return observation, float(reward), bool(terminated), bool(truncated), info
 
-    def _observe(self) -> Observation:
-        return {name: value[0] for name, value in self.users.observe().items()}
-
-    def _info(self) -> dict[str, Any]:
-        return {"action_mask": self.users.mask()[0]}
+    def _observe(self) -> tuple[Observation, Info]:
+        observation = {name: value[0] for name, value in self.users.observe().items()}
+        return observation, {"action_mask": self.users.mask()[0]}
 
 
 class UserVectorEnv(VectorEnv[Any, Any, np.ndarray]):
     """B users at once; user u does what `UserEnv(first_user=u)` would do with the same seed, whatever B is.
 
     In the test world user u always begins with the u-th test sequence's item: as many users as there are test sequences
-    and one episode each are what `ialp evaluate` plays.
+    and one episode each are what `ialp evaluate` plays. A `reset` with a seed begins all users' first episodes, one
+    without their next ones, or those of `options["reset_mask"]`, (B,) bool.
 
     Args:
         world: How users respond and when they leave.
         log: Gives the first items, and the users' features where there are any.
         num_envs: B.
-        autoreset_mode: Who is over begins anew with the next step, which ignores his action ("NextStep"), in the same
-            step, the final observation being in `info["final_obs"]` ("SameStep"), or by
-            `reset(options={"reset_mask": …})` before the next step ("Disabled").
+        autoreset_mode: An episode that is over is followed by the next with the next step, which ignores the user's
+            action ("NextStep"), in the same step, the final observation being in `info["final_obs"]` ("SameStep"), or
+            by `reset(options={"reset_mask": …})` before the next step ("Disabled").
         test: Play the test world instead of the training world.
         first_user: Number of the first user.
     """
@@ -199,14 +188,8 @@ class UserVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._begun = False
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """All users, or those of options["reset_mask"], begin their next episode; with a seed, all their first.
-
-        Raises:
-            ValueError: A mask that is no (B,) array of bool with a True in it, or one beside a seed.
-        """
+    @override
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Observation, Info]:
         super().reset(seed=seed)
         mask = (options or {}).get("reset_mask")
         if mask is not None:
@@ -218,13 +201,8 @@ class UserVectorEnv(VectorEnv[Any, Any, np.ndarray]):
             self.users.core.reset(None if mask is None else torch.from_numpy(mask).to(self.users.core.device))
         return self.users.observe(), self._info()
 
-    def step(self, actions: np.ndarray) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Recommend item `actions[u]` + 1 to user u, actions (B,).
-
-        Raises:
-            ResetNeeded: None has begun, or, with autoreset disabled, somebody's episode is over.
-            ValueError: An action out of range, or a response that is no number.
-        """
+    @override
+    def step(self, actions: np.ndarray) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, Info]:
         core, mode = self.users.core, self.autoreset_mode
         over, info = core.done, {}
         if not self._begun or (mode is AutoresetMode.DISABLED and bool(over.any())):
@@ -238,11 +216,11 @@ class UserVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         reward, terminated, truncated = (each.cpu().numpy() for each in feedback)
         return self.users.observe(), reward.astype(np.float64), terminated, truncated, {**info, **self._info()}
 
-    def _info(self) -> dict[str, Any]:
+    def _info(self) -> Info:
         return {"action_mask": self.users.mask(), "_action_mask": np.ones(self.num_envs, dtype=bool)}
 
-    def _final(self, done: np.ndarray) -> dict[str, Any]:
-        """The last observation and mask of users who are over, (B,) bool, in the form of Gymnasium's own vectors."""
+    def _final(self, done: np.ndarray) -> Info:
+        """Last observation and mask of the users whose episode is over, (B,) bool, as `SyncVectorEnv` has them."""
         seen, observations = self.users.observe(), np.full(self.num_envs, None, dtype=object)
         for user in done.nonzero()[0]:
             observations[user] = {name: value[user] for name, value in seen.items()}
@@ -264,12 +242,12 @@ class UserVectorEnv(VectorEnv[Any, Any, np.ndarray]):
 
 
 def make_env(name: str | None, run: str | None = None, runs_dir: str = "runs", **kwargs: Any) -> UserEnv:
-    """What `gymnasium.make` calls; `kwargs` are the other arguments of `UserEnv`."""
+    """Entry point of `gymnasium.make`; `kwargs` are the other arguments of `UserEnv`."""
     return UserEnv(*open_world(name, run, runs_dir), **kwargs)
 
 
 def make_vector_env(name: str | None, run: str | None = None, runs_dir: str = "runs", **kwargs: Any) -> UserVectorEnv:
-    """What `gymnasium.make_vec` calls; `kwargs` are the other arguments of `UserVectorEnv`."""
+    """Entry point of `gymnasium.make_vec`; `kwargs` are the other arguments of `UserVectorEnv`."""
     return UserVectorEnv(*open_world(name, run, runs_dir), **kwargs)
 
 

@@ -33,18 +33,18 @@ def runs(tmp_path) -> Path:
     return tmp_path
 
 
-def test_seeds_are_paired_and_those_without_a_partner_left_out(runs):
+def test_paired_leaves_out_seeds_without_a_partner(runs):
     first, end = _compare(runs, "a:adapted", "b:adapted", "--at", "0", "end")
     assert "at 0, 2 seeds" in first
     assert "difference +6.00 [+6.00, +6.00]  ratio 2.50  ahead in 2 of 2" in first
     assert "difference +6.50 [+6.00, +7.00]  ratio 2.30" in end
 
 
-def test_the_frozen_policy_holds_over_the_epochs(runs):
+def test_paired_takes_the_frozen_policy_at_any_epoch(runs):
     (line,) = _compare(runs, "a:adapted", "a:frozen", "--at", "1")
     assert "difference +4.00" in line
     assert "ratio 1.40  ahead in 3 of 3" in line
 
 
-def test_too_few_seeds_are_said(runs):
+def test_paired_says_where_seeds_are_too_few(runs):
     assert "0 common seeds" in _compare(runs, "a:adapted", "nothing:adapted", "--at", "0")[0]

@@ -9,12 +9,12 @@ from rich.table import Table
 
 from ialp.data.readers.amazon import AmazonLog
 from ialp.data.readers.atomic import AtomicLog
-from ialp.data.readers.check import attempt, check_path, problem_lines
+from ialp.data.readers.check import check_path, problem_lines
 from ialp.data.readers.file_log import FileLog
 from ialp.data.readers.intake import Intake
 from ialp.data.readers.lastfm import LastfmLog
 from ialp.data.readers.prepared import write_prepared
-from ialp.data.readers.reading_progress import progress
+from ialp.data.readers.reading_progress import ReadingProgress
 from ialp.data.readers.table_log import TableLog
 from ialp.errors import UserError
 from ialp.printing import print_table
@@ -71,7 +71,7 @@ def prepare(reader: str, arguments: list[str]) -> int:
     out, bad_rows, overwrite = Path(options.pop("out")), options.pop("bad_rows"), options.pop("overwrite")
     if bad_rows not in ("refuse", "drop"):
         raise UserError(f"bad_rows is {bad_rows}: it is refuse or drop")
-    intake = Intake(bad_rows, progress())
+    intake = Intake(bad_rows, ReadingProgress())
     manifest = write_prepared(kind(**options), out, intake, overwrite)
     say_cleaned(intake)
     print_row(manifest["name"], manifest["counts"], manifest["attributes"])
@@ -83,13 +83,13 @@ def prepare(reader: str, arguments: list[str]) -> int:
 
 def check(arguments: list[str]) -> int:
     """Print all problems, or the log's row."""
-    intake = Intake("list", progress())
+    intake = Intake("list", ReadingProgress())
     first = arguments[0]
     dotted = "." in first and all(map(str.isidentifier, first.split(".")))
     if first in READERS or (dotted and not Path(first).exists()):
         kind = find_reader(first)
         source = kind(**parse(reader_parser(kind, f"ialp data check {first}"), arguments[1:]))
-        name, attributes, counts = source.name, source.attributes, attempt(intake, lambda: source.read(intake).counts)
+        name, attributes, counts = source.name, source.attributes, intake.attempt(lambda: source.read(intake).counts)
     else:
         rows = [check_path(Path(path), intake) for path in arguments]
         name, attributes, counts = Path(first).resolve().stem, [], rows[0] if len(rows) == 1 else None
@@ -132,7 +132,7 @@ def reader_parser(kind: type[FileLog], prog: str) -> Any:
 def parse(parser: Any, arguments: list[str]) -> dict[str, Any]:
     """The options as a plain dict; one line about what is wrong with them."""
     try:
-        return parser.parse_args(arguments).as_dict()
+        return parser.instantiate(parser.parse_args(arguments)).as_dict()
     except ArgumentError as error:
         from ialp.experiment.complaints import complaint
 

@@ -18,9 +18,10 @@ log:
     root: data
     name: mine                              # data/mine.item and data/mine.inter
     attributes: [title, album, artist]      # columns of mine.item whose text the judge reads
-    scenario: music                         # how the prompt names the platform,
-    item_word: track                        # what is recommended,
-    behavior: listening                     # and what users do with it
+    words:                                  # how the prompt names
+      scenario: music                       # the platform,
+      item: track                           # what is recommended,
+      behavior: listening                   # and what users do with it
 """
 
 DATA_README = """\

@@ -14,18 +14,56 @@ from ialp.data.text import text_neighbours
 from ialp.recorded import Recorded
 
 
+@dataclass(frozen=True)
+class PromptWords:
+    """What the judge's prompt calls platform, items and the users' behaviour.
+
+    Args:
+        scenario: Kind of platform, such as music.
+        item: What is recommended, such as track.
+        behavior: What users do with it, such as listening.
+    """
+
+    scenario: str = "music"
+    item: str = "track"
+    behavior: str = "listening"
+
+
+MUSIC = PromptWords()
+SHOPPING = PromptWords("shopping", "product", "purchase")
+FASHION = PromptWords("fashion", "coat", "shopping")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Draws the sequences that make the test world.
+
+    Args:
+        test_fraction: Share of the sequences.
+        seed: Seed of the draw.
+    """
+
+    test_fraction: float = 0.2
+    seed: int = 0
+
+    def __call__(self, interactions: Interactions) -> tuple[Interactions, Interactions]:
+        """Training and test sequences."""
+        return interactions.split(self.test_fraction, self.seed)
+
+
+DEFAULT_SPLIT = Split()
+
+
 @dataclass
 class Log:
-    """What every DataModule works on.
+    """Sequences of interactions and the items that they are of: what every DataModule works on.
 
     Attributes:
         name: Shown in the first line of a run.
         catalogue: The items and their texts.
         train: Sequences of the training world; all that is learnt comes from these.
         test: Sequences of the test world: first items and validation.
-        scenario: Kind of platform, for the prompt ("music").
-        item_word: What is recommended, for the prompt ("track").
-        behavior: What users do with it, for the prompt ("listening").
+        words: Words of the judge's prompt.
         is_builtin: The sessions are generated, not anybody's data.
         user_features: (U, F) what is known of users beside their history; (0, 0) where that is nothing.
     """
@@ -34,9 +72,7 @@ class Log:
     catalogue: Catalogue
     train: Interactions
     test: Interactions
-    scenario: str
-    item_word: str
-    behavior: str
+    words: PromptWords = MUSIC
     is_builtin: bool = False
     user_features: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
@@ -75,5 +111,5 @@ class LogSource(Recorded, ABC):
         """Read or generate the log.
 
         Raises:
-            UserError: The data cannot be used; the text names file and line.
+            UserError: The data cannot be used; the message names file and line.
         """

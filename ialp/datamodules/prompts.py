@@ -70,7 +70,7 @@ class PromptDataModule(Recorded, LightningDataModule):
         if hasattr(self, "log"):
             return
         log = self.source.load()
-        words = log.scenario, log.item_word, log.behavior, log.attribute_names
+        words = log.words.scenario, log.words.item, log.words.behavior, log.attribute_names
         self.template = PromptTemplate(*words, path=self.template_path, max_history=self.max_history)
         generator = torch.Generator().manual_seed(self.seed)
         new = first_meetings(log.train)

@@ -1,9 +1,10 @@
-"""RatingsDataModule: what a reward model of ratings learns from, and the naive predictors beside it."""
+"""RatingsDataModule: ratings for a reward model, and naive predictors to compare it with."""
 
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
+from typing_extensions import override
 
 from ialp.data.log import LogSource
 from ialp.data.rating_log import RatingLog, Ratings
@@ -14,13 +15,15 @@ from ialp.recorded import Recorded
 
 
 class RatingsDataModule(Recorded, LightningDataModule):
-    """Ratings that users chose to give: most to learn, some to stop by. Those given at random are kept for the report.
+    """Ratings that users chose to give, for training and early stopping; ratings of random items are for the report.
+
+    Batches are users (B,) from 0, items (B,) and ratings (B,).
 
     Args:
-        log: Where the ratings come from.
+        log: Source of the log.
         batch_size: Ratings per batch, over all ranks.
-        validation: Share that is held out to stop by.
-        seed: Of that choice.
+        validation: Fraction of the ratings that is held out.
+        seed: Of the split.
     """
 
     def __init__(self, log: LogSource, batch_size: int = 256, validation: float = 0.1, seed: int = 0) -> None:
@@ -29,19 +32,11 @@ class RatingsDataModule(Recorded, LightningDataModule):
             raise UserError(f"data.batch_size is {batch_size}: it must be at least 1")
         if not 0 < validation < 1:
             raise UserError(f"data.validation is {validation}: it must lie between 0 and 1")
-        self.source = log
-        self.batch_size = batch_size
-        self.validation = validation
-        self.seed = seed
+        self.source, self.batch_size, self.validation, self.seed = log, batch_size, validation, seed
         self.log: RatingLog
 
-    @property
-    def num_items(self) -> int:
-        """N of the loaded log."""
-        return self.log.catalogue.num_items
-
+    @override
     def setup(self, stage: str | None = None) -> None:
-        """Load the log and hold some ratings out, once."""
         if hasattr(self, "log"):
             return
         log = self.source.load()
@@ -52,13 +47,13 @@ class RatingsDataModule(Recorded, LightningDataModule):
         self.log = log
         self._training, self._held_out = log.rated.split(self.validation, self.seed)
 
+    @override
     def train_dataloader(self) -> DataLoader:
-        """Batches of (user (B,) from 0, item (B,), rating (B,)), shuffled."""
         _, batch_size = share_of_rank(self.trainer, self.batch_size, "data.batch_size")
         return ResumableLoader(_dataset(self._training), batch_size, shuffle=True)
 
+    @override
     def val_dataloader(self) -> DataLoader:
-        """The same of those held out."""
         batches = SharedBatches(self.trainer, len(self._held_out), self.batch_size)
         return DataLoader(_dataset(self._held_out), batch_size=None, sampler=batches)
 
@@ -68,7 +63,7 @@ def _dataset(ratings: Ratings) -> TensorDataset:
 
 
 def naive_predictions(known: Ratings, asked: Ratings, num_users: int, num_items: int) -> dict[str, Tensor]:
-    """Ratings (n,) of those asked by predictors that know no taste: the mean, and the mean with user and item bias.
+    """Predictions (n,) for `asked` from the mean of the `known` ratings, and from the mean with user and item biases.
 
     The biases minimise the squared error with a ridge, by alternating least squares (Koren, 2010, section 2.1).
     """

@@ -1,4 +1,4 @@
-"""SessionDataModule: what the reward model learns from."""
+"""SessionDataModule: sequences of a log for a reward model of clicks."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from typing_extensions import override
 
 from ialp.data.interactions import Interactions
 from ialp.data.log import Log, LogSource
@@ -15,19 +16,18 @@ from ialp.errors import UserError
 from ialp.recorded import Recorded
 from ialp.rng import stream
 
-UNIFORM_NEGATIVES = 99  # per true next item of the test sequences: hit rate at 10 of 100
+UNIFORM_NEGATIVES = 99  # per true next item of the test sequences, for AUC and the hit rate at 10 of 100
 
 
 class PopularityNegatives:
-    """Draws items in proportion to popularity^power + smoothing.
+    """Draws items from Q, in proportion to popularity^power + smoothing.
 
-    With the loss balanced, the net learns log P(item | history) - log Q(item), Q being what is drawn here: with a power
-    above 1 fame counts less than nothing.
+    With a balanced loss the net learns log P(item | history) - log Q(item).
 
     Args:
         popularity: (I,) counts in the training log.
-        power: Of the counts.
-        smoothing: For items that nobody met: they must turn up as negatives, too, or they would never be learnt at all.
+        power: Of the counts; above 1, popularity alone is no advantage.
+        smoothing: Gives items without interactions a chance to be negatives, and so to be learnt at all.
         seed: Of the draws.
     """
 
@@ -38,32 +38,31 @@ class PopularityNegatives:
         self.generator = torch.Generator().manual_seed(seed)
 
     def draw(self, *shape: int) -> Tensor:
-        """Item ids of the given shape; a binary search each, where multinomial would touch every item."""
+        """Item ids of the given shape, each by a binary search; multinomial would visit every item."""
         uniform = torch.rand(shape, dtype=torch.float64, generator=self.generator)
         return torch.searchsorted(self.cumulative, uniform, right=True).clamp(1, len(self.cumulative) - 1)
 
 
 class TrainingWindows(Dataset):
-    """Windows of training sequences with fresh negatives each time.
+    """Windows of training sequences with new negatives each time.
 
-    One element is a whole batch (`__getitems__`): items (B, T), candidates (B, T, 1 + n), the true next item first.
-    Where a negative happens to be the true item it is 0, padding, as is everything behind a sequence's end.
+    Batches (`__getitems__`) are items (B, T) and candidates (B, T, 1 + n), the true next item first. A negative that
+    equals the true item is 0, padding, as is everything past a sequence's end.
     """
 
     def __init__(self, sequences: Interactions, length: int, negatives: int, source: PopularityNegatives) -> None:
         self.items, self.following = sequences.windows(length)
-        self.negatives = negatives
-        self.source = source
+        self.negatives, self.source = negatives, source
 
     def __len__(self) -> int:
         return len(self.items)
 
     def state_dict(self) -> dict[str, Any]:
-        """The generator of the negatives."""
+        """State of the generator of the negatives."""
         return {"generator": self.source.generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on drawing where `state_dict` was taken."""
+        """Restores what `state_dict` returned."""
         self.source.generator.set_state(state["generator"].cpu())
 
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
@@ -73,10 +72,10 @@ class TrainingWindows(Dataset):
 
 
 class ValidationWindows(Dataset):
-    """Windows of test sequences with negatives that never change.
+    """Windows of test sequences with constant negatives.
 
-    One element is a whole batch: items (B, T), candidates with negatives drawn as in training (B, T, 1 + n), for the
-    loss, and candidates with uniform negatives (B, T, 100), for AUC and hit rate; its index is the list of its rows.
+    One element, indexed by a list of rows, is a batch: items (B, T), candidates with negatives drawn as in training
+    (B, T, 1 + n), for the loss, and candidates with uniform negatives (B, T, 100), for AUC and hit rate.
     """
 
     def __init__(
@@ -96,19 +95,19 @@ class ValidationWindows(Dataset):
 
 
 def with_negatives(following: Tensor, drawn: Tensor) -> Tensor:
-    """(B, T) true next items and (B, T, n) negatives → (B, T, 1 + n), 0 for what must not count."""
+    """(B, T) true next items and (B, T, n) negatives → (B, T, 1 + n), 0 for what does not count."""
     true = following.unsqueeze(-1)
     return torch.cat([true, drawn * ((drawn != true) & (true > 0))], dim=-1)
 
 
 class SessionDataModule(Recorded, LightningDataModule):
-    """The log as windows of true next items and negatives: training sequences to learn, test sequences to validate.
+    """Windows of a log's sequences with negatives: training sequences to train on, test sequences to validate on.
 
     Args:
-        log: Where the log comes from.
+        log: Source of the log.
         batch_size: Windows per batch, over all ranks.
-        negatives: Negatives per true next item, drawn by popularity, so that taste counts and not fame.
-        popularity_power: Items are drawn in proportion to their count to this power.
+        negatives: Negatives per true next item, drawn by popularity, so that a net learns taste rather than popularity.
+        popularity_power: Negatives are drawn in proportion to their count to this power.
         smoothing: Added to that, for items that the training part does not hold.
         window: Longest history.
         seed: Of the negatives.
@@ -128,22 +127,12 @@ class SessionDataModule(Recorded, LightningDataModule):
         for name, value in (("batch_size", batch_size), ("negatives", negatives), ("window", window)):
             if value < 1:
                 raise UserError(f"data.{name} is {value}: it must be at least 1")
-        self.source = log
-        self.batch_size = batch_size
-        self.negatives = negatives
-        self.popularity_power = popularity_power
-        self.smoothing = smoothing
-        self.window = window
-        self.seed = seed
+        self.source, self.batch_size, self.negatives, self.window, self.seed = log, batch_size, negatives, window, seed
+        self.popularity_power, self.smoothing = popularity_power, smoothing
         self.log: Log
 
-    @property
-    def num_items(self) -> int:
-        """N of the loaded log."""
-        return self.log.catalogue.num_items
-
+    @override
     def setup(self, stage: str | None = None) -> None:
-        """Load the log and cut it into windows, once."""
         if hasattr(self, "log"):
             return
         self.log = self.source.load()
@@ -151,23 +140,24 @@ class SessionDataModule(Recorded, LightningDataModule):
         own = self.trainer.global_rank if self.trainer else 0
         seed = stream(self.seed, f"negatives of rank {own}") if own else self.seed
         self.training = TrainingWindows(self.log.train, *sizes, self._source(seed))
-        self.validation = ValidationWindows(self.log.test, *sizes, self._source(self.seed + 1), self.num_items)
+        num_items = self.log.catalogue.num_items
+        self.validation = ValidationWindows(self.log.test, *sizes, self._source(self.seed + 1), num_items)
 
     def _source(self, seed: int) -> PopularityNegatives:
-        popularity = self.log.train.popularity(self.num_items)
+        popularity = self.log.train.popularity(self.log.catalogue.num_items)
         return PopularityNegatives(popularity, self.popularity_power, self.smoothing, seed)
 
+    @override
     def train_dataloader(self) -> DataLoader:
-        """Batches of (items (B, T), candidates (B, T, 1 + negatives)), shuffled."""
         _, batch_size = share_of_rank(self.trainer, self.batch_size, "data.batch_size")
         return ResumableLoader(self.training, batch_size, shuffle=True, collate_fn=unchanged)
 
+    @override
     def val_dataloader(self) -> DataLoader:
-        """Batches of (items, candidates as in training, candidates with uniform negatives) of the test sequences."""
         batches = SharedBatches(self.trainer, len(self.validation), self.batch_size)
         return DataLoader(self.validation, batch_size=None, sampler=batches, collate_fn=unchanged)
 
 
 def unchanged(batch: Any) -> Any:
-    """The batch as its dataset made it."""
+    """No collation: the dataset returns whole batches."""
     return batch

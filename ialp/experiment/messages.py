@@ -77,7 +77,7 @@ def data_line(stage: Stage) -> str:
     if log is None:
         return "data: none"
     sessions = len(log.train) + len(log.test)
-    size = f"({log.catalogue.num_items:,} {log.item_word}s, {sessions:,} sessions)"
+    size = f"({log.catalogue.num_items:,} {log.words.item}s, {sessions:,} sessions)"
     described = stage.config["data"]["init_args"]["log"].get("init_args") or {}
     if not log.is_builtin:
         return f"data: {log.name} from {described.get('root') or 'its source'} {size}"

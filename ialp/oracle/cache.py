@@ -14,14 +14,29 @@ import torch
 from torch import Tensor
 
 from ialp.errors import UserError
-from ialp.oracle.schema import ANEW, connect, way_out
 
+TABLES = (
+    "CREATE TABLE judges (id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE, name TEXT NOT NULL)",
+    """CREATE TABLE judgements
+       (key BLOB PRIMARY KEY, value BLOB, judge INTEGER NOT NULL, asked_at INTEGER) WITHOUT ROWID""",
+)
 KEYS_PER_QUERY = 500  # older SQLite refuses statements with 1,000 placeholders
 BUSY_SECONDS = 60.0
+ANEW = "delete the file to ask anew, or name another one"
+WRITABLE = "make it and its folder writable, or name another file"
+BUSY = "another process holds it; run again when that is done"
+WAYS_OUT = {
+    sqlite3.SQLITE_FULL: "make room on its disk; what was stored before is whole",
+    sqlite3.SQLITE_IOERR: "see that its disk has room and can be reached; what was stored before is whole",
+    sqlite3.SQLITE_READONLY: WRITABLE,
+    sqlite3.SQLITE_CANTOPEN: WRITABLE,
+    sqlite3.SQLITE_BUSY: BUSY,
+    sqlite3.SQLITE_LOCKED: BUSY,
+}
 
 
 class JudgeId(NamedTuple):
-    """Who answered, as the cache knows it: `fingerprint` and `name` of a JudgeBackend."""
+    """Who answered: `fingerprint` and `name` of a JudgeBackend."""
 
     fingerprint: str = ""
     name: str = "unknown"
@@ -78,21 +93,17 @@ class JudgementCache:
 
     def add(self, answers: Iterable[tuple[JudgeId, Sequence[Row]]]) -> int:
         """Store the rows of one or more judges in one transaction; how many were new."""
+        new = 0
         with self.open() as connection, connection:
-            before = connection.total_changes
-            named = 0
             for judge, rows in answers:
-                named += connection.execute(
-                    "INSERT OR IGNORE INTO judges (fingerprint, name) VALUES (?, ?)", judge
-                ).rowcount
-                # Looked up anew each time: another process may have pruned the judge.
+                connection.execute("INSERT OR IGNORE INTO judges (fingerprint, name) VALUES (?, ?)", judge)
                 query = "SELECT id FROM judges WHERE fingerprint = ?"
                 [number] = connection.execute(query, (judge.fingerprint,)).fetchone()
-                connection.executemany(
+                new += connection.executemany(
                     "INSERT OR IGNORE INTO judgements (key, value, asked_at, judge) VALUES (?, ?, ?, ?)",
                     ((*row, number) for row in rows),
-                )
-            return connection.total_changes - before - named
+                ).rowcount
+        return new
 
     def __len__(self) -> int:
         with self.open() as connection:
@@ -118,13 +129,57 @@ class JudgementCache:
 
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
-        """This process's own connection, for one thread at a time, with errors that name the file."""
+        """This process's own connection, for one thread at a time, with errors that name the file and the way out."""
         if self._process != os.getpid():  # a fork: neither SQLite's connections nor a lock that is held survive it
             self._connection, self._process, self._turn = None, os.getpid(), threading.RLock()
         with self._turn:
             try:
                 if self._connection is None:
-                    self._connection = connect(self.path, BUSY_SECONDS)
+                    self._connection = connect(self.path)
                 yield self._connection
-            except (sqlite3.DatabaseError, OSError) as error:
-                raise UserError(f"judgement cache {self.path}: {error}; {way_out(error)}") from error
+            except OSError as error:
+                message = f"judgement cache {self.path}: {error}; name a file that can be made there"
+                raise UserError(message) from error
+            except sqlite3.DatabaseError as error:
+                way_out = WAYS_OUT.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, ANEW)  # the low byte is the kind
+                raise UserError(f"judgement cache {self.path}: {error}; {way_out}") from error
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """A connection to the cache at `path`, made where it is missing; any thread may use it, one at a time.
+
+    Raises:
+        UserError: It is another program's database.
+        sqlite3.DatabaseError, OSError: It cannot be read, made or written.
+    """
+    if path != ":memory:":
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level="IMMEDIATE", check_same_thread=False)
+    try:
+        connection.execute("BEGIN IMMEDIATE")  # of several processes one makes the tables; refused if it is read-only
+        with connection:
+            columns = [row[1] for row in connection.execute("PRAGMA table_info(judgements)")]
+            if not connection.execute("SELECT * FROM sqlite_master").fetchone():
+                for table in TABLES:
+                    connection.execute(table)
+            elif columns != ["key", "value", "judge", "asked_at"]:
+                raise UserError(f"judgement cache {path}: another program's database; name another file")
+        use_wal(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def use_wal(connection: sqlite3.Connection) -> None:
+    """Readers and a writer at once. The switch needs the file to itself, and SQLite does not wait for that."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)

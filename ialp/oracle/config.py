@@ -43,10 +43,11 @@ class OracleConfig:
         Raises:
             UserError: No such judge or run; None shall be calibrated, and no run has fitted its threshold.
         """
+        words = log.words.scenario, log.words.item, log.words.behavior
         return Oracle(
             load_judge(self.judge, self.adapter),
             JudgementCache(Path(self.cache)),
-            PromptTemplate(log.scenario, log.item_word, log.behavior, log.attribute_names, path=self.template),
+            PromptTemplate(*words, log.attribute_names, path=self.template),
             log.catalogue,
             self.judging,
             self.budget,

@@ -50,6 +50,12 @@ class LoadableModule(Recorded, LightningModule):
         if self.trainer.is_global_zero and isinstance(self.data, Recorded):
             record_run(Path(self.trainer.default_root_dir), self, self.data, self.upstream(), self.results())
 
+    def restore_best(self) -> None:
+        """Loads the weights of the best checkpoint, if a callback of the trainer kept one."""
+        if path := getattr(self.trainer.checkpoint_callback, "best_model_path", ""):
+            saved = self.trainer.strategy.checkpoint_io.load_checkpoint(path, map_location=self.device)
+            self.load_state_dict(saved["state_dict"], strict=self.strict_loading)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the description of the module."""
         arguments, missing = {}, {}

@@ -1,4 +1,4 @@
-"""What a reward model learns from: clicks or ratings, with their measures and what is calibrated afterwards."""
+"""Objectives of a reward model, clicks or ratings: the loss, the metrics and what is calibrated afterwards."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, mse_loss
 from torchmetrics import MeanAbsoluteError, MeanMetric, MeanSquaredError, MetricCollection
 from torchmetrics.classification import BinaryAUROC, MulticlassAccuracy
+from typing_extensions import override
 
 from ialp.data.log import Log
 from ialp.data.rating_log import RatingLog
@@ -30,69 +31,72 @@ HIT_AT = 10
 
 
 class Objective(Recorded, ABC):
-    """Loss, measures and calibration of a reward model. YAML picks the subclass, together with net and DataModule."""
+    """Loss, metrics and calibration of a reward model."""
 
     @abstractmethod
     def metrics(self) -> MetricCollection:
-        """What `update_metrics` updates; `val_loss` is among it."""
+        """Validation metrics; `val_loss` is among them."""
 
     @abstractmethod
     def make_net(self, make: Callable[..., ResponseNet], log: Log) -> ResponseNet:
-        """The net, as wide as the log."""
+        """The net, with the sizes of the log."""
 
     @abstractmethod
     def exit_rules(self) -> list[ExitRule]:
-        """When users leave, where the config does not say."""
+        """The default exit rules."""
 
     @abstractmethod
     def loss(self, net: ResponseNet, batch: Any) -> Tensor:
-        """() the loss of a training batch."""
+        """() loss of a training batch."""
 
     @abstractmethod
     def update_metrics(self, net: ResponseNet, metrics: MetricCollection, batch: Any) -> None:
-        """Updates the metrics with a validation batch."""
+        """Updates `metrics` with a validation batch."""
 
     @abstractmethod
     def calibrate(self, world: World, log: Log, first_items: Tensor) -> dict[str, Any]:
-        """Fits the world to what random policies get elsewhere, prints that, and returns it with further figures."""
+        """Fits the world to what the paper's random policies get; prints and returns the result."""
 
 
 class Clicks(Objective):
-    """p = P(click | history, item), by one binary loss on true next items and negatives; for a `SequentialResponse`.
+    """p = P(click | history, item) by binary cross-entropy on true next items and negatives, for `SessionDataModule`.
+
+    Training batches are items (B, T) and candidates (B, T, K), the true next item first, 0 where there is none;
+    validation batches have the same and candidates drawn uniformly. The intercept of the logit is calibrated.
 
     Args:
-        target_reward: Average reward that the uniformly random policy shall get in the test world.
+        target_reward: Average reward of the uniformly random policy in the calibrated test world.
     """
 
     def __init__(self, target_reward: float = 0.4) -> None:
         self.target_reward = target_reward
 
+    @override
     def metrics(self) -> MetricCollection:
-        """Loss, and AUC and hit rate at 10 against uniform negatives."""
         return MetricCollection(
             {
                 "val_loss": MeanMetric(),
                 "val_auc": BinaryAUROC(),
                 "val_hit_rate": MulticlassAccuracy(UNIFORM_NEGATIVES + 1, top_k=HIT_AT, average="micro"),
             },
-            compute_groups=False,  # each is fed differently
+            compute_groups=False,  # each is updated with other values
         )
 
+    @override
     def make_net(self, make: Callable[..., ResponseNet], log: Log) -> ResponseNet:
-        """A net of N items."""
         return make(log.catalogue.num_items)
 
+    @override
     def exit_rules(self) -> list[ExitRule]:
-        """Patience alone."""
         return [PatienceExit()]
 
+    @override
     def loss(self, net: ResponseNet, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Of items (B, T) and candidates (B, T, K), the true next item first, 0 where there is none."""
         click, no_click = binary_losses(*followed_logits(net, *batch))
         return (click.mean() * weight_of_rank(len(click)) + no_click.mean() * weight_of_rank(len(no_click))) / 2
 
+    @override
     def update_metrics(self, net: ResponseNet, metrics: MetricCollection, batch: tuple[Tensor, Tensor, Tensor]) -> None:
-        """Items (B, T), candidates drawn as in training, and candidates drawn uniformly."""
         items, drawn, uniform = batch
         logits, candidates = followed_logits(net, items, drawn)
         metrics["val_loss"].update(binary_loss(logits, candidates), len(logits))
@@ -103,18 +107,18 @@ class Clicks(Objective):
         metrics["val_auc"].update(logits[valid], target[valid])
         metrics["val_hit_rate"].update(logits.masked_fill(~valid, -torch.inf), torch.zeros_like(target[:, 0]))
 
+    @override
     def calibrate(self, world: World, log: Log, first_items: Tensor) -> dict[str, Any]:
-        """One intercept on the logit."""
         calibration = calibrate(world, first_items, self.target_reward)
-        announce(calibration)
+        report_calibration(calibration)
         return {"calibration": asdict(calibration)}
 
 
 def binary_loss(logits: Tensor, candidates: Tensor) -> Tensor:
-    """Binary cross-entropy, in nats: the first of the K candidates is a click, the others are none, 0 does not count.
+    """Binary cross-entropy in nats: the first of the K candidates is a click, the others are not, 0 does not count.
 
-    The mean over clicks plus the mean over negatives, halved: with as much weight on either side, the logit of an item
-    that follows as often as its popularity says is 0, and so is that of an item about which nothing is known.
+    Half the mean over clicks plus half the mean over negatives. With equal weight on either side, the logit is 0 for an
+    item that follows as often as its popularity predicts, and for one about which nothing is known.
 
     Args:
         logits: (M, K).
@@ -125,12 +129,12 @@ def binary_loss(logits: Tensor, candidates: Tensor) -> Tensor:
 
 
 def binary_losses(logits: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
-    """The two parts of `binary_loss`, each of its own length: of the clicks (M,), and of all negatives that count."""
+    """The terms of `binary_loss`: of the clicks (M,), and of all negatives that count (n,)."""
     return -logsigmoid(logits[:, 0]), -logsigmoid(-logits[:, 1:])[candidates[:, 1:] > 0]
 
 
-def announce(calibration: Calibration) -> None:
-    """Prints what the calibration has reached, and warns where that is not enough."""
+def report_calibration(calibration: Calibration) -> None:
+    """Prints the calibrated random policy's figures, with a warning if they are unlike the paper's."""
     found = f"average reward {calibration.average_reward:.3f}, length {calibration.length:.2f}"
     print(f"calibration: intercept {calibration.intercept:+.3f}, the uniformly random policy gets {found}")
     if not calibration.in_range:
@@ -138,28 +142,24 @@ def announce(calibration: Calibration) -> None:
 
 
 class Ratings(Objective):
-    """Ratings by their squared error; for a `DeepFM` and a log with ratings.
+    """Ratings by mean squared error, for a `RatingNet`, a log with ratings and `RatingsDataModule`.
+
+    Batches are users (B,) from 0, items (B,) and ratings (B,). The threshold of the `SimilarityExit` is calibrated.
 
     Args:
-        target_length: Mean episode length that the uniformly random policy shall get in the test world, by the
-            threshold of the `SimilarityExit`.
+        target_length: Mean episode length of the uniformly random policy in the calibrated test world.
     """
 
     def __init__(self, target_length: float = 13.0) -> None:
         self.target_length = target_length
 
+    @override
     def metrics(self) -> MetricCollection:
-        """Mean squared error as the loss, and its root and the mean absolute error, in stars."""
-        return MetricCollection(
-            {
-                "val_loss": MeanSquaredError(),
-                "val_rmse": MeanSquaredError(squared=False),
-                "val_mae": MeanAbsoluteError(),
-            }
-        )
+        errors = {"val_loss": MeanSquaredError(), "val_rmse": MeanSquaredError(squared=False)}
+        return MetricCollection({**errors, "val_mae": MeanAbsoluteError()})
 
+    @override
     def make_net(self, make: Callable[..., ResponseNet], log: Log) -> ResponseNet:
-        """A net of the log's users, items and features, that starts at the mean rating."""
         if not isinstance(log, RatingLog):
             raise UserError(
                 f"{log.name}: this log has no ratings; objective Ratings takes one such as ialp.data.readers.CoatLog"
@@ -168,28 +168,32 @@ class Ratings(Objective):
         widths = {"num_users": len(users), "user_width": users.shape[1], "item_width": items.shape[1]}
         try:
             net = make(log.catalogue.num_items, **widths)
-        except TypeError:
-            raise UserError("objective Ratings: model.net must be a RatingNet, such as ialp.nets.DeepFM") from None
-        _rating_net(net).start_from(users, items, float(log.rated.rating.mean()))
+        except TypeError:  # a net that takes no features
+            net = None
+        if not isinstance(net, RatingNet):
+            raise UserError("objective Ratings: model.net must be a RatingNet, such as ialp.nets.DeepFM")
+        net.start_from(users, items, float(log.rated.rating.mean()))
         return net
 
+    @override
     def exit_rules(self) -> list[ExitRule]:
-        """Too much of the same."""
         return [SimilarityExit()]
 
+    @override
     def loss(self, net: ResponseNet, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Of users (B,) from 0, items (B,) and ratings (B,)."""
+        assert isinstance(net, RatingNet)
         user, item, rating = batch
-        return mse_loss(_rating_net(net).rate(user, item), rating)
+        return mse_loss(net.rate(user, item), rating)
 
+    @override
     def update_metrics(self, net: ResponseNet, metrics: MetricCollection, batch: tuple[Tensor, Tensor, Tensor]) -> None:
-        """The same of a validation batch, the predictions within their bounds."""
+        assert isinstance(net, RatingNet)
         user, item, rating = batch
-        metrics.update(net.activation(_rating_net(net).rate(user, item)), rating)
+        metrics.update(net.activation(net.rate(user, item)), rating)
 
+    @override
     def calibrate(self, world: World, log: Log, first_items: Tensor) -> dict[str, Any]:
-        """The threshold of the exit; also RMSE and MAE on the random ratings, beside the naive predictors."""
-        assert isinstance(log, RatingLog)
+        assert isinstance(log, RatingLog) and isinstance(world.response, RatingNet)
         found = calibrate_exit(world, first_items, self.target_length)
         print(
             f"calibration: similarity threshold {found.threshold:.3f}, the uniformly random policy gets return "
@@ -197,16 +201,10 @@ class Ratings(Objective):
         )
         test = log.rated_at_random
         predictions = naive_predictions(log.rated, test, log.num_users, log.catalogue.num_items)
-        predictions["net"] = _rating_net(world.response).table()[test.user, test.item]
+        predictions["net"] = world.response.table()[test.user, test.item]
         errors = {}
         for name, predicted in predictions.items():
-            wrong = predicted - test.rating
-            errors[name] = {"rmse": float(wrong.square().mean().sqrt()), "mae": float(wrong.abs().mean())}
+            error = predicted - test.rating
+            errors[name] = {"rmse": float(error.square().mean().sqrt()), "mae": float(error.abs().mean())}
             print(f"random ratings, {name}: RMSE {errors[name]['rmse']:.4f}, MAE {errors[name]['mae']:.4f}")
         return {"calibration": asdict(found), "random_ratings": errors}
-
-
-def _rating_net(net: ResponseNet) -> RatingNet:
-    if not isinstance(net, RatingNet):
-        raise UserError(f"objective Ratings: {type(net).__name__} is no RatingNet; take ialp.nets.DeepFM")
-    return net

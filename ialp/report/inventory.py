@@ -7,18 +7,17 @@ from pathlib import Path
 from ialp.data.rating_log import RatingLog
 from ialp.errors import UserError
 from ialp.report.collect import Collection
-from ialp.report.comparison import END, PAPER_NAMES, Row, World
-from ialp.report.methods import BASELINES, EXPLORATIONS, FROZEN, LLM_ONLINE, OURS
+from ialp.report.comparison import PAPER_NAMES, Row, World
+from ialp.report.methods import LLM_ONLINE, ORDER
 from ialp.report.results import TABLES, paper_figures
 from ialp.report.tables import BEST, Cell, Section, Table, row
 from ialp.runs.data import RunData
 from ialp.runs.open import data_module
 
-FIGURES = "figures"
-SEEDS = {"table3": 10, "table4": 5, "table4b": 5, "table5": 5, FIGURES: 3}
-"""Number of seeds that each table, and the figures, want."""
-WITH_LLM_ONLINE = ("LFM", "Industry")
-"""Worlds in which the paper compares with LLMOnline and under several explorations (Figures 8 to 11)."""
+SEEDS = {"table3": 10, "table4": 5, "table4b": 5, "table5": 5}
+"""Number of seeds that each table wants of a method."""
+WITHOUT_LLM_ONLINE = "Coat"
+"""The world in which the paper does not compare with LLMOnline."""
 
 
 def data_table(worlds: Sequence[World], data_root: str | None) -> Table:
@@ -40,17 +39,16 @@ def data_table(worlds: Sequence[World], data_root: str | None) -> Table:
 
 def coverage_table(worlds: Sequence[World]) -> Table:
     """Seeds that are there, of those that each table wants; what is missing stands in bold."""
-    wanted = [*TABLES, FIGURES]
-    columns = ["method", *(TABLES[key][1].partition(".")[0] for key in TABLES), FIGURES]
+    columns = ["method", *(title.partition(".")[0] for _, title, _ in TABLES.values())]
     table = Table("missing", "What is there, and what is missing: seeds of each method", columns)
     by_label = {world.label: world for world in worlds}
     for label in dict.fromkeys([*PAPER_NAMES.values(), *by_label]):
         world = by_label.get(label)
         section = Section(label if world else f"{label}: no run at all")
-        for method, exploration in _wanted_rows(label, world):
-            found = _find(world, method, exploration) if world else None
-            name = method if exploration is None else f"{method}, {exploration}"
-            section.rows.append(row(name, *(_covered(found, method, exploration, key) for key in wanted)))
+        for method in ORDER:
+            if method != LLM_ONLINE or label != WITHOUT_LLM_ONLINE:
+                found = world.row_of(method) if world else None
+                section.rows.append(row(method, *(_covered(found, method, key) for key in TABLES)))
         table.sections.append(section)
     table.notes = ["Seeds there, of those wanted; bold where some are missing. –: not wanted there."]
     return table
@@ -108,37 +106,13 @@ def _log_sizes(reward: RunData | None, data_root: str | None) -> tuple[int, int,
     return log.catalogue.num_items, sequences, interactions, "; ".join(log.attribute_names)
 
 
-def _wanted_rows(label: str, world: World | None) -> Iterator[tuple[str, str | None]]:
-    """Methods, and explorations of the two that Figures 10 and 11 compare; None: the method as tables show it."""
-    with_llm = label not in PAPER_NAMES.values() or label in WITH_LLM_ONLINE
-    llm = [LLM_ONLINE] if with_llm else []
-    yield from ((method, None) for method in (*BASELINES, *llm, FROZEN, *OURS))
-    if with_llm:
-        yield from ((method, name) for method in ("A2C", _explored(world)) for name in EXPLORATIONS.values())
-
-
-def _explored(world: World | None) -> str:
-    """The scheme of A-iALP with runs under most explorations: the paper does not name that of its figures."""
-    rows = [each for each in world.rows if not each.variant] if world else []
-    return max(OURS, key=lambda base: len({each.method.exploration for each in rows if each.base == base}))
-
-
-def _find(world: World, method: str, exploration: str | None) -> Row | None:
-    if exploration is None:
-        return world.row_of(method)
-    rows = (each for each in world.rows if each.base == method and each.method.exploration == exploration)
-    return next((each for each in rows if not each.variant), None)
-
-
-def _covered(found: Row | None, method: str, exploration: str | None, key: str) -> Cell:
-    """Seeds there, of those that a table or the figures want."""
-    wanted = SEEDS[key]
-    if (method == FROZEN) if key == FIGURES else (exploration is not None or method not in TABLES[key][2]):
+def _covered(found: Row | None, method: str, key: str) -> Cell:
+    """Seeds there, of those that a table wants."""
+    moment, _, methods = TABLES[key]
+    if method not in methods:
         return Cell(None)
-    if method == LLM_ONLINE:
-        wanted = min(wanted, SEEDS[FIGURES])
-    there = len(found.values(END if key == FIGURES else TABLES[key][0], "return")) if found else 0
-    return Cell(there) if there >= wanted else Cell(f"{there} of {wanted}", BEST)
+    there = len(found.values(moment, "return")) if found else 0
+    return Cell(there) if there >= SEEDS[key] else Cell(f"{there} of {SEEDS[key]}", BEST)
 
 
 def _provenance(config: str, runs: Sequence[RunData]) -> Iterator[str]:

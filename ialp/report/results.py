@@ -10,17 +10,11 @@ import numpy as np
 import polars as pl
 import yaml
 
+from ialp.report import statistics
 from ialp.report.collect import Measured
 from ialp.report.comparison import END, Moment, Row, World
 from ialp.report.methods import BASELINES, FINE_TUNE, FROZEN, LLM_ONLINE, OURS, POLICY_SET
-from ialp.report.statistics import (
-    Estimate,
-    mean,
-    paired_difference,
-    probability_of_improvement,
-    ratio_of_means,
-    regret,
-)
+from ialp.report.statistics import Estimate, mean
 from ialp.report.summary import NOTED
 from ialp.report.tables import PAPER, Cell, Section, Table, number, ranks, row
 from ialp.runs.data import FIGURES
@@ -198,9 +192,9 @@ def _steps_note(world: World, row: Row, moment: Moment) -> str:
 
 def _comparison(x: Row, y: Row, moment: Moment) -> list[Cell]:
     left, right = x.values(moment, "return"), y.values(moment, "return")
-    difference = paired_difference(left, right)
-    probability = probability_of_improvement([*left.values()], [*right.values()])
-    cells = Cell(difference, signed=True), ratio_of_means(left, right), probability
+    difference = statistics.paired_difference(left, right)
+    probability = statistics.probability_of_improvement([*left.values()], [*right.values()])
+    cells = Cell(difference, signed=True), statistics.ratio_of_means(left, right), probability
     return row(f"{x.label} against {y.label}", difference.n if difference else 0, *cells)
 
 
@@ -212,7 +206,7 @@ def _regret_rows(world: World, curve: str, level: float, levels: Mapping[str, fl
     order = ranks({label: -average for label, average in averages.items()})
     for label in averages:
         absolute = mean([*lost[label].values()])
-        relative = ratio_of_means(lost[label], lost[best]) if best else None
+        relative = statistics.ratio_of_means(lost[label], lost[best]) if best else None
         yield row(label, absolute.n, Cell(absolute, order.get(label, 0)), relative, levels[label])
 
 
@@ -220,7 +214,7 @@ def _regrets(row: Row, curve: str, level: float) -> dict[int, float]:
     """Regret by seed, of the runs that reach the horizon."""
     points = {seed: _points(run, curve) for seed, run in row.runs.items()}
     found = {
-        seed: regret(each["environment_steps"].to_list(), each["return"].to_list(), level, HORIZON)
+        seed: statistics.regret(each["environment_steps"].to_list(), each["return"].to_list(), level, HORIZON)
         for seed, each in points.items()
     }
     return {seed: value for seed, value in found.items() if value is not None}

@@ -73,16 +73,16 @@ def regret(steps: Sequence[float], values: Sequence[float], level: float, horizo
     Returns:
         In units of `values`, or None where the curve ends before the horizon.
     """
+    from scipy.integrate import trapezoid
+
     if not len(steps) or steps[-1] < horizon:
         return None
     x = np.array([0.0, *(step for step in steps if 0 < step < horizon), horizon])
     lost = level - np.interp(x, steps, values)
-    start, end, width = lost[:-1], lost[1:], np.diff(x)
-    above = np.maximum(start, 0), np.maximum(end, 0)
-    crossing = start * end < 0
-    # Where the curve crosses the level, only the triangle on its lower side counts.
-    triangle = np.divide(np.maximum(start, end) ** 2, 2 * np.abs(start - end), out=np.zeros_like(width), where=crossing)
-    return float((width * np.where(crossing, triangle, sum(above) / 2)).sum() / horizon)
+    cut = np.flatnonzero(lost[:-1] * lost[1:] < 0)  # where the curve crosses the level
+    crossings = x[cut] + np.diff(x)[cut] * lost[cut] / (lost[cut] - lost[cut + 1])
+    x = np.sort([*x, *crossings])
+    return float(trapezoid(np.maximum(level - np.interp(x, steps, values), 0), x)) / horizon
 
 
 def _common(first: Mapping[int, float], second: Mapping[int, float]) -> tuple[Values, Values]:

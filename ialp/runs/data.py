@@ -1,9 +1,5 @@
-"""A run's folder as data: what the table and the curves are made of.
+"""What a run's folder holds; absent and damaged files read as empty."""
 
-Every reader answers with something empty where a file is absent or was never finished; the report then says so.
-"""
-
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +8,8 @@ from typing import Any
 
 import polars as pl
 import yaml
+
+from ialp.runs.folder import CONFIG, DONE, read_json
 
 REFERENCES = {"random": "random", "popularity": "popularity", "text_similarity": "most similar", "greedy": "greedy"}
 """Key in references.json -> the policy's name in tables and figures, in the order of showing."""
@@ -26,18 +24,15 @@ class RunData:
 
     @cached_property
     def done(self) -> dict[str, Any]:
-        """done.json: written when the stage had finished."""
-        return _read_json(self.folder / "done.json")
+        """done.json, of a finished run."""
+        return read_json(self.folder / DONE) or {}
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """config.yaml: the settings the run was started with."""
-        path = self.folder / "config.yaml"
-        if not path.is_file():
-            return {}
+        """config.yaml: the settings that the run was started with."""
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError:
+            content = yaml.safe_load((self.folder / CONFIG).read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError):
             return {}
         return content if isinstance(content, dict) else {}
 
@@ -53,7 +48,7 @@ class RunData:
 
     @property
     def results(self) -> dict[str, Any]:
-        """What the stage reported of itself."""
+        """What the stage measured."""
         return self.done.get("results") or {}
 
     @cached_property
@@ -62,7 +57,7 @@ class RunData:
         return {key: RunData(self._find(Path(folder))) for key, folder in (self.done.get("upstream") or {}).items()}
 
     def _find(self, folder: Path) -> Path:
-        """The folder as it was named, or, where the runs were moved or named from elsewhere, among this run's peers."""
+        """The folder as it was named, or beside this run where the runs were moved or named from elsewhere."""
         peer = self.folder.absolute().parent.parent / folder.parent.name / folder.name
         return peer if peer.is_dir() and not folder.is_dir() else folder
 
@@ -101,18 +96,9 @@ class RunData:
     def references(self) -> dict[str, Mapping[str, float]]:
         """Reference policies of the world this run was measured in: name -> return, length, average_reward."""
         for run in reversed(self.lineage):
-            measured = _read_json(run.folder / "references.json")
-            if measured:
+            if measured := read_json(run.folder / "references.json"):
                 return {name: measured[key] for key, name in REFERENCES.items() if key in measured}
         return {}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _read_csv(path: Path, columns: list[str]) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""What makes two runs the same run."""
+"""Fingerprint of a run: a hash of everything that changes what is learnt."""
 
 import hashlib
 import json
@@ -25,10 +25,7 @@ TRAINER_KEYS = (
 """Keys of the trainer that change what is learnt; logger, progress bar, devices and strategy do not."""
 
 PLACES = frozenset({"root", "cache", "cache_path", "cache_dir", "dirpath", "num_workers", "device", "devices"})
-"""Keys that say where something lies or runs, not what it is. What lies under `root` counts by the hash of the data."""
-
-LATER: Mapping[str, Any] = {"support": None, "prefetch": False}
-"""Keys that came later, and the value with which all is as before: finished runs stay what they are."""
+"""Keys that say where something lies or runs. The data under `root` counts by its own fingerprint."""
 
 SHOWN_ONLY = (
     "ProgressBar",
@@ -38,8 +35,8 @@ SHOWN_ONLY = (
     "LearningRateMonitor",
     "ResumeCheckpoint",
 )
-"""Ends of the names of callbacks that only show or keep. ModelCheckpoint counts: its best weights can be what a stage
-makes."""
+"""Ends of the names of callbacks that only show or save. ModelCheckpoint is none of them: a stage may end with its best
+weights."""
 
 
 def fingerprint(config: Mapping[str, Any], seed: int, data: str | None, upstream: Mapping[str, str]) -> str:
@@ -66,12 +63,7 @@ def fingerprint(config: Mapping[str, Any], seed: int, data: str | None, upstream
 def without_places(value: Any, upstream: Mapping[str, str]) -> Any:
     """A copy in which keys that name places are gone and the folder of an input is its fingerprint."""
     if isinstance(value, Mapping):
-        kept = {key: item for key, item in value.items() if key not in PLACES}
-        return {
-            key: without_places(item, upstream)
-            for key, item in kept.items()
-            if not (key in LATER and item == LATER[key])
-        }
+        return {key: without_places(item, upstream) for key, item in value.items() if key not in PLACES}
     if isinstance(value, list):
         return [without_places(item, upstream) for item in value]
     if isinstance(value, str) and value in upstream:

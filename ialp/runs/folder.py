@@ -1,4 +1,4 @@
-"""Run folders: done.json, checkpoints, and what ended an unfinished run."""
+"""Files of a run folder: config.yaml, done.json, checkpoints, and what ended an unfinished run."""
 
 import json
 from pathlib import Path
@@ -6,20 +6,32 @@ from typing import Any
 
 from ialp.errors import UserError
 
+CONFIG = "config.yaml"
 DONE = "done.json"
+"""Written last, by a run that is finished."""
 CRASH = "crash.txt"
 """What a run leaves that an error ended; one that was killed or interrupted leaves neither."""
 LAST = "last.ckpt"
 """The checkpoint of a training that is over."""
-SUMMARY = "summary.json"
 GRIDS = "grids"
 """Folder below that of the runs which holds a folder for each grid."""
+SUMMARY = "summary.json"
+"""Of a grid."""
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """A run's own checkpoints, newest first."""
     steps = sorted(folder.glob("step-*.ckpt"), reverse=True)  # numbers have leading zeros
     return [path for path in (folder / LAST,) if path.is_file()] + steps
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None where it is absent or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def read_done(folder: Path) -> dict[str, Any] | None:
@@ -29,13 +41,10 @@ def read_done(folder: Path) -> dict[str, Any] | None:
         UserError: It is there and is not what a run writes.
     """
     path = folder / DONE
-    try:
-        done = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        done = None
-    if not isinstance(done, dict) or not {"fingerprint", "stage", "seed"} <= set(done):
+    done = read_json(path)
+    if done is None or not {"fingerprint", "stage", "seed"} <= done.keys():
         raise UserError(f"{path}: not what a finished run writes: remove {folder}, and the run is made again")
     return done
 
@@ -48,21 +57,14 @@ def read_crash(folder: Path) -> str | None:
         return None
 
 
-def find_runs(runs_dir: str) -> dict[Path, dict[str, Any] | None]:
-    """Every run folder below runs_dir with its done.json, None for the unfinished."""
-    folders = sorted(path.parent for path in Path(runs_dir).glob("*/*/config.yaml"))
-    return {folder: read_done(folder) for folder in folders}
-
-
 def read_cells(folder: Path) -> list[Path]:
     """Run folders of a grid's cells that have one, as the grid named them.
 
     Raises:
-        UserError: Its summary.json is not what `write_summary` writes.
+        UserError: Its summary.json is not what a grid writes.
     """
     try:
-        cells = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["cells"]
-        return [Path(cell["folder"]) for cell in cells if cell["folder"]]
-    except (ValueError, KeyError, TypeError) as error:
+        return [Path(cell["folder"]) for cell in (read_json(folder / SUMMARY) or {})["cells"] if cell["folder"]]
+    except (KeyError, TypeError) as error:
         path = folder / SUMMARY
         raise UserError(f"{path}: not the summary of a grid; name the folder of the runs instead") from error

@@ -1,16 +1,18 @@
-"""Opens the world of a finished reward run, and the log it was trained on."""
+"""Opens what a finished run describes: its world, its log, its DataModule."""
 
 import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ialp.data.log import Log, LogSource
 from ialp.envs.world import World
 from ialp.errors import UserError, user_error_beneath
 from ialp.runs.data import RunData
 from ialp.runs.folder import DONE, read_done
+
+Kind = TypeVar("Kind")
 
 
 def open_world(name: str | None, run: str | None = None, runs_dir: str = "runs") -> tuple[World, Log]:
@@ -75,11 +77,7 @@ def load_log(config: Mapping[str, Any]) -> Log | None:
         return None
     key = json.dumps(described, sort_keys=True, default=str)
     if key not in _logs:
-        from jsonargparse import ArgumentParser
-
-        parser = ArgumentParser(exit_on_error=False)
-        parser.add_subclass_arguments(LogSource, "log")
-        _logs[key] = parser.instantiate_classes(parser.parse_object({"log": described})).log.load()
+        _logs[key] = instantiate(described, LogSource).load()  # type: ignore[type-abstract]
     return _logs[key]
 
 
@@ -92,13 +90,19 @@ def data_module(run: RunData, data_root: str | None) -> Any:
     Raises:
         UserError: The run's config names no data, or its log lies at no root.
     """
-    from jsonargparse import ArgumentParser
     from lightning import LightningDataModule
 
     described = data_at(run.config, data_root, run.folder)
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(LightningDataModule, "data")
     try:
-        return parser.instantiate_classes(parser.parse_object({"data": described})).data
+        return instantiate(described, LightningDataModule)
     except ValueError as error:
         raise user_error_beneath(error) or error from None
+
+
+def instantiate(described: Mapping[str, Any], kind: type[Kind]) -> Kind:
+    """The object that class_path and init_args of a config describe."""
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(kind, "part")
+    return parser.instantiate_classes(parser.parse_object({"part": described})).part

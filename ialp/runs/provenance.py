@@ -1,4 +1,4 @@
-"""With what a run was made."""
+"""Versions of packages and code that a run was made with."""
 
 import platform
 import subprocess
@@ -11,7 +11,7 @@ PACKAGES = ("torch", "lightning", "transformers", "peft")
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of the project and of what it computes with."""
+    """Versions of Python, of this package and of what it computes with."""
     found = {"python": platform.python_version(), "ialp": ialp.__version__}
     for package in PACKAGES:
         try:

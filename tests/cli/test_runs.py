@@ -27,7 +27,7 @@ def figures(start: float, end: float) -> dict[str, Any]:
     return {"results": {"evaluation": {"adapted": {"0": {"return": start}, "end": {"return": end}}, "frozen": None}}}
 
 
-def test_list_shows_figures_and_what_is_unfinished(capsys: pytest.CaptureFixture) -> None:
+def test_runs_list_shows_figures_and_what_is_unfinished(capsys: pytest.CaptureFixture) -> None:
     make("policy/0-aa", figures(3.25, 17.5) | {"data": {"name": "lfm"}})
     make("policy/1-bb")
     kept = Path(make("policy/2-cc"), "checkpoints")
@@ -40,7 +40,7 @@ def test_list_shows_figures_and_what_is_unfinished(capsys: pytest.CaptureFixture
     assert said[2].split() == ["runs/policy/1-bb", "unfinished"]
 
 
-def test_list_of_one_config_and_of_nothing(capsys: pytest.CaptureFixture) -> None:
+def test_runs_list_of_one_config_and_of_nothing(capsys: pytest.CaptureFixture) -> None:
     make("policy/0-aa", {})
     make("world/0-cc", {})
     main(["runs", "list", "world"])
@@ -49,7 +49,7 @@ def test_list_of_one_config_and_of_nothing(capsys: pytest.CaptureFixture) -> Non
     assert capsys.readouterr().out == "no runs in nowhere\n"
 
 
-def test_compare_shows_what_differs(capsys: pytest.CaptureFixture) -> None:
+def test_runs_compare_shows_what_differs(capsys: pytest.CaptureFixture) -> None:
     first = make("policy/0-aa", figures(3, 17), model={"lr": 0.1, "width": 2})
     second = make("policy/0-bb", figures(3, 19), model={"lr": 0.2, "width": 2})
     assert main(["runs", "compare", first, second]) == 0
@@ -58,7 +58,7 @@ def test_compare_shows_what_differs(capsys: pytest.CaptureFixture) -> None:
     assert "evaluation.adapted.end.return" in said and "19" in said
 
 
-def test_compare_wants_two_finished_runs(capsys: pytest.CaptureFixture) -> None:
+def test_runs_compare_wants_two_finished_runs(capsys: pytest.CaptureFixture) -> None:
     finished, unfinished = make("policy/0-aa", {}), make("policy/0-bb")
     assert main(["runs", "compare", finished]) == 2
     assert main(["runs", "compare", finished, unfinished]) == 2
@@ -67,7 +67,7 @@ def test_compare_wants_two_finished_runs(capsys: pytest.CaptureFixture) -> None:
     assert "two run folders" in said[0] and "not finished" in said[1] and "nowhere: no run folder" in said[2]
 
 
-def test_remove_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_remove_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     run = make("policy/0-aa", {})
     monkeypatch.setattr("builtins.input", lambda _: "n")
     assert main(["runs", "remove", run]) == 0
@@ -77,7 +77,9 @@ def test_remove_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Path(run).exists()
 
 
-def test_remove_with_nobody_to_ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_runs_remove_needs_yes_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     run = make("policy/0-aa", {})
 
     def no_terminal(_: str) -> str:
@@ -88,7 +90,7 @@ def test_remove_with_nobody_to_ask(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert "say --yes" in capsys.readouterr().err and Path(run).exists()
 
 
-def test_remove_keeps_what_another_run_was_built_on(capsys: pytest.CaptureFixture) -> None:
+def test_runs_remove_keeps_what_another_was_built_on(capsys: pytest.CaptureFixture) -> None:
     world = make("world/0-cc", {})
     policy = make("policy/0-aa", {"upstream": {"reward_model": world}})
     assert main(["runs", "remove", world, "--yes"]) == 2
@@ -97,14 +99,14 @@ def test_remove_keeps_what_another_run_was_built_on(capsys: pytest.CaptureFixtur
     assert not Path(world).exists()
 
 
-def test_remove_takes_a_run_with_what_was_built_on_it() -> None:
+def test_runs_remove_takes_a_run_with_what_was_built_on_it() -> None:
     world = make("world/0-cc", {})
     policy = make("policy/0-aa", {"upstream": {"reward_model": world}})
     assert main(["runs", "remove", world, policy, "--yes"]) == 0
     assert not Path(world).exists() and not Path(policy).exists()
 
 
-def test_remove_touches_nothing_that_is_no_run(capsys: pytest.CaptureFixture) -> None:
+def test_runs_remove_touches_nothing_that_is_no_run(capsys: pytest.CaptureFixture) -> None:
     Path("precious").mkdir()
     assert main(["runs", "remove", "precious", "--yes", "--force"]) == 2
     assert Path("precious").exists()

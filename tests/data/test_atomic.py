@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ialp.data import Split
 from ialp.data.readers import AtomicLog
 from ialp.errors import UserError
 
@@ -17,7 +18,7 @@ def write(folder: Path, items: str | bytes = ITEMS, inter: str | bytes = INTER) 
     for ending, content in ((".item", items), (".inter", inter)):
         data = content.encode() if isinstance(content, str) else content
         (folder / f"mydata{ending}").write_bytes(data)
-    return AtomicLog("mydata", str(folder), attributes=["title", "maker"], test_fraction=0.5)
+    return AtomicLog("mydata", str(folder), attributes=["title", "maker"], split=Split(0.5))
 
 
 def sequences(log) -> list[list[int]]:
@@ -35,7 +36,7 @@ def test_a_folder_of_its_own_other_columns_and_order(tmp_path):
     (tmp_path / "mydata").mkdir()
     header = "timestamp:float\tx:float\titem_id:token\tsession_id:token\n"
     write(tmp_path / "mydata", inter=header + "1\t0\tA\ts\n2\t0\tB\ts\n1\t0\tC\tr\n2\t0\tB\tr\n")
-    log = AtomicLog("mydata", str(tmp_path), attributes=["maker", "title"], test_fraction=0.5).load()
+    log = AtomicLog("mydata", str(tmp_path), attributes=["maker", "title"], split=Split(0.5)).load()
     assert log.catalogue.render(1) == "Acme; Red Lamp"
     assert sequences(log) == [[1, 2], [3, 2]]
 

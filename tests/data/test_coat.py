@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ialp.data import Interactions, Ratings
+from ialp.data import Interactions, Ratings, Split
 from ialp.data.readers import CoatLog
 from ialp.datamodules import RatingsDataModule
 from ialp.datamodules.ratings import naive_predictions
@@ -52,7 +52,7 @@ def test_a_sequence_is_the_user_and_then_what_he_chose_and_liked(root):
 
 
 def test_users_are_split_and_no_test_user_trains(root):
-    log = CoatLog(str(root), test_fraction=0.25).load()
+    log = CoatLog(str(root), split=Split(0.25)).load()
     train, test = set(log.train.first_items().tolist()), set(log.test.first_items().tolist())
     assert len(train) == 30 and len(test) == 10 and not train & test
 
@@ -92,7 +92,7 @@ def test_popularity_counts_no_users(root):
 def test_the_fingerprint_covers_ratings_features_and_order(root):
     first = CoatLog(str(root)).load().fingerprint
     assert CoatLog(str(root)).load().fingerprint == first
-    assert CoatLog(str(root), split_seed=1).load().fingerprint != first
+    assert CoatLog(str(root), split=Split(seed=1)).load().fingerprint != first
     path = root / "coat" / "test.ascii"
     rows = cells(path)
     rows[3][0] = 5 if rows[3][0] != 5 else 4

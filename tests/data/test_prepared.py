@@ -6,9 +6,10 @@ import polars as pl
 import pytest
 
 from ialp.cli.main import main
+from ialp.data import PromptWords, Split
 from ialp.data.readers import AtomicLog, FileLog, Intake, PreparedLog, RawLog, TableLog
 from ialp.data.readers.prepared import write_prepared
-from ialp.data.readers.reading_progress import Bar, Lines
+from ialp.data.readers.reading_progress import ReadingProgress
 from ialp.errors import UserError
 from tests.helpers.broken_data import INTERACTIONS, write_good
 
@@ -17,16 +18,16 @@ from tests.helpers.broken_data import INTERACTIONS, write_good
 def source(tmp_path: Path) -> FileLog:
     (tmp_path / "source").mkdir()
     write_good(tmp_path / "source", "table")
-    return TableLog(str(tmp_path / "source"), name="lamps", scenario="lighting")
+    return TableLog(str(tmp_path / "source"), name="lamps", words=PromptWords("lighting", "product"))
 
 
 def test_a_prepared_log_is_the_log(source, tmp_path):
     write_prepared(source, tmp_path / "out", Intake())
     log, again = source.load(), PreparedLog(str(tmp_path / "out")).load()
     assert again.fingerprint == log.fingerprint
-    assert (again.name, again.scenario, again.item_word) == ("lamps", "lighting", "product")
-    assert PreparedLog(str(tmp_path / "out"), scenario="home").load().scenario == "home"
-    with pytest.raises(UserError, match="attributes has colour: the folder has title"):
+    assert (again.name, again.words.scenario, again.words.item) == ("lamps", "lighting", "product")
+    assert PreparedLog(str(tmp_path / "out"), words=PromptWords("home")).load().words.scenario == "home"
+    with pytest.raises(UserError, match=r"attributes has colour: the folder .* has title"):
         PreparedLog(str(tmp_path / "out"), attributes=["colour"]).load()
 
 
@@ -69,7 +70,7 @@ def test_a_folder_is_replaced_only_on_demand(source, tmp_path):
         write_prepared(source, tmp_path / "out", Intake())
     (tmp_path / "source/interactions.csv").write_text(INTERACTIONS + "v,2,200,5\n")
     assert write_prepared(source, tmp_path / "out", Intake(), overwrite=True)["counts"]["interactions"] == 6
-    assert PreparedLog(str(tmp_path / "out"), test_fraction=0.5).load()
+    assert PreparedLog(str(tmp_path / "out"), split=Split(0.5)).load()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
     with pytest.raises(UserError, match="is no prepared folder"):
         write_prepared(source, tmp_path / "source", Intake(), overwrite=True)
@@ -107,14 +108,12 @@ def test_help_shows_readers_and_their_options(capsys):
     assert "--gap_minutes" in said and "A longer pause between two plays" in said and "--bad_rows" in said
 
 
-@pytest.mark.parametrize("progress", [Lines(seconds=0), Bar()], ids=["lines", "bar"])
-def test_progress_reaches_the_end_of_every_file(progress, source, capsys):
-    seen = []
-    at = progress.at
-    progress.at = lambda position: (seen.append(position), at(position))
+@pytest.mark.parametrize("terminal", [False, True])
+def test_reading_progress_reaches_the_end_of_every_file(terminal, source, capsys):
+    progress = ReadingProgress(seconds=0)
+    progress.terminal = terminal
     source.read(Intake(progress=progress))
-    assert len(INTERACTIONS) in seen
-    assert "interactions.csv: 100 %" in capsys.readouterr().err or isinstance(progress, Bar)
+    assert "interactions.csv: 100 %" in capsys.readouterr().err
 
 
 @pytest.mark.skipif("IALP_DATA" not in os.environ, reason="IALP_DATA names no folder with the published logs")

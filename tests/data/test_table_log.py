@@ -3,7 +3,8 @@ import gzip
 import polars as pl
 import pytest
 
-from ialp.data.readers import Intake, TableLog, lines
+from ialp.data import Split
+from ialp.data.readers import Columns, Intake, TableLog, TextFormat, lines
 from ialp.data.readers.cells import Numbering, seconds
 from ialp.errors import UserError
 from tests.helpers.broken_data import INTERACTIONS, ITEMS, write_good
@@ -11,7 +12,7 @@ from tests.helpers.broken_data import INTERACTIONS, ITEMS, write_good
 
 def test_a_log_in_two_files(tmp_path):
     write_good(tmp_path, "table")
-    log = TableLog(str(tmp_path), test_fraction=0.5).load()
+    log = TableLog(str(tmp_path), split=Split(0.5)).load()
     assert log.catalogue.texts == ["", "Red lamp", "Blue lamp", "Lamp, green"]
     parts = sorted(part.sequence(0).tolist() for part in (log.train, log.test))
     assert parts == [[1, 2], [2, 3, 1]]
@@ -28,7 +29,9 @@ def test_every_form_of_the_same_table_gives_the_same_log(tmp_path):
     (tmp_path / "e.tsv").write_text("\n".join(reversed((tmp_path / "e.tsv").read_text().splitlines())))
     names = ["user_id", "item_id", "timestamp", "rating"]
     for file, header in (("b.csv.gz", None), ("c.parquet", None), ("d.csv", None), ("e.tsv", names)):
-        assert TableLog(str(tmp_path), interactions=file, header=header).load().fingerprint == expected, file
+        assert (
+            TableLog(str(tmp_path), interactions=file, format=TextFormat(header=header)).load().fingerprint == expected
+        ), file
 
 
 def test_quoted_and_unquoted_lines_are_read_alike_at_any_block_size(tmp_path, monkeypatch):
@@ -49,11 +52,11 @@ def test_quoted_and_unquoted_lines_are_read_alike_at_any_block_size(tmp_path, mo
 def test_texts_beside_the_interactions(tmp_path):
     (tmp_path / "log.csv").write_text("who,what,name\na,x,First\na,y,Second\nb,x,Other name\nb,y,\n")
     with pytest.raises(UserError, match=r'log\.csv:5: item "y" has no text in this row'):
-        TableLog(str(tmp_path), "log.csv", None, ["name"], "who", "what", None).read(Intake())
+        TableLog(str(tmp_path), "log.csv", None, ["name"], Columns("who", "what", None)).read(Intake())
     (tmp_path / "log.csv").write_text(
         "who,what,name\na,x,First\na,y,Second\nb,y,\nb,x,Other name\n".replace("y,\n", "y,z\n")
     )
-    raw = TableLog(str(tmp_path), "log.csv", None, ["name"], "who", "what", None).read(Intake())
+    raw = TableLog(str(tmp_path), "log.csv", None, ["name"], Columns("who", "what", None)).read(Intake())
     assert raw.items.rows() == [("x", "First"), ("y", "Second")]
     assert raw.interactions["item"].to_list() == [1, 2, 2, 1]
 
@@ -61,7 +64,7 @@ def test_texts_beside_the_interactions(tmp_path):
 def test_columns_may_have_any_names(tmp_path):
     text = "line,item,user,number\n" + "".join(f"a{n},{n % 2 + 1},{n // 2},{n}\n" for n in range(6))
     (tmp_path / "log.csv").write_text(text)
-    raw = TableLog(str(tmp_path), "log.csv", None, ["line", "number"], "user", "item", None).read(Intake())
+    raw = TableLog(str(tmp_path), "log.csv", None, ["line", "number"], Columns("user", "item", None)).read(Intake())
     assert raw.items.columns == ["item_id", "line", "number"] and raw.items.row(1) == ("2", "a1", "1")
     assert raw.interactions["item"].to_list() == [1, 2] * 3
 
@@ -85,8 +88,13 @@ def test_times_as_numbers_and_dates():
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"separator": "::"}, {"attributes": []}, {"attributes": ["item_id"]}, {"item": "a", "attributes": ["item_id"]}],
+    [{"attributes": []}, {"attributes": ["item_id"]}, {"columns": Columns(item="a"), "attributes": ["item_id"]}],
 )
 def test_arguments_that_cannot_be(arguments):
     with pytest.raises(UserError):
         TableLog("anywhere", **arguments)
+
+
+def test_a_separator_is_one_character():
+    with pytest.raises(UserError, match="it is one character"):
+        TextFormat("::")

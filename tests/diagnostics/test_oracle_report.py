@@ -40,7 +40,7 @@ def report(*arguments: str) -> int:
     return main(["oracle", "report", "--config", "configs/judge_oracle.yaml", "--questions", "20", *arguments])
 
 
-def test_a_config_is_built_reported_on_and_asked_once(project, capsys):
+def test_oracle_report_builds_a_config_and_asks_once(project, capsys):
     assert report("--out", "first") == 0
     said = capsys.readouterr().out
     assert "true item" in said and "word overlap" in said and "how often each label wins" in said
@@ -65,13 +65,13 @@ def test_a_config_is_built_reported_on_and_asked_once(project, capsys):
         (["--run", "x", "--lr", "3"], "unrecognized arguments: --lr 3"),
     ],
 )
-def test_mistakes_end_in_one_line(project, capsys, arguments, message):
+def test_oracle_report_refuses_in_one_line(project, capsys, arguments, message):
     assert main(["oracle", "report", *arguments]) == 2
     said = capsys.readouterr().err.strip()
     assert message in said and len(said.splitlines()) == 1
 
 
-def test_a_budget_stops_and_the_next_run_goes_on(project, capsys):
+def test_oracle_report_goes_on_after_a_budget_stopped_it(project, capsys):
     assert report("--budget", "30") == 2
     assert "budget of 30" in capsys.readouterr().err
     assert report() == 0

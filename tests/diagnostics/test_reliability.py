@@ -14,7 +14,7 @@ from ialp.nets import RatingNet
 from tests.helpers.coat_files import write_coat
 
 
-def test_bins_by_hand():
+def test_binned_agrees_with_hand_computed_bins():
     """Two of weight 1 in the first bin, one click; in the last one click of weight 1 and one miss of weight 3."""
     edges = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])
     predicted = torch.tensor([0.1, 0.2, 0.8, 1.0])
@@ -28,11 +28,11 @@ def test_bins_by_hand():
     assert found.expected_error == pytest.approx((2 * 0.35 + 4 * 0.7) / 6)
 
 
-def test_a_net_that_knows_the_odds_is_reliable(fixed):
+def test_reliability_of_a_net_that_knows_the_odds_has_no_error(fixed):
     """With negatives drawn by popularity and as much weight on either side, an item's own odds are even."""
     data = SessionDataModule(BuiltinLog(num_tracks=60, num_sessions=400), popularity_power=1.0, smoothing=0.0)
     data.setup()
-    net = fixed([0.5] * data.num_items)
+    net = fixed([0.5] * 60)
     net.intercept.fill_(-3.0)  # what is measured lies before it
     found = reliability_of_clicks(net, data)
     assert found.predicted[5] == pytest.approx(0.5) and found.actual[5] == pytest.approx(0.5, abs=1e-6)
@@ -43,10 +43,10 @@ def test_a_net_that_knows_the_odds_is_reliable(fixed):
     assert "10 negatives for each, drawn by popularity^1, that weigh 1/10 each (ratio 1:1)" in found.cases
 
 
-def test_an_overconfident_net_is_not(fixed):
+def test_reliability_of_an_overconfident_net_has_an_error(fixed):
     data = SessionDataModule(BuiltinLog(num_tracks=60, num_sessions=400))
     data.setup()
-    assert reliability_of_clicks(fixed([0.9] * data.num_items), data).expected_error == pytest.approx(0.4, abs=1e-5)
+    assert reliability_of_clicks(fixed([0.9] * 60), data).expected_error == pytest.approx(0.4, abs=1e-5)
 
 
 class Constant(RatingNet):
@@ -56,7 +56,7 @@ class Constant(RatingNet):
         return torch.full((len(user),), 2.6)
 
 
-def test_ratings_put_before_users_at_random(tmp_path):
+def test_reliability_of_ratings_is_of_items_shown_at_random(tmp_path):
     log = CoatLog(str(write_coat(tmp_path))).load()
     net = Constant(30, log.num_users, 4, 6, 1.0, 5.0).eval()
     found = reliability_of_ratings(net, log)

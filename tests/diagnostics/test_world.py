@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from ialp.cli.main import main
-from ialp.diagnostics.world_data import finished_policies
+from ialp.diagnostics.world import finished_policies
 from ialp.experiment import building
 from ialp.runs.data import RunData
 
@@ -37,7 +37,7 @@ def built_stages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             assert main(["fit", *stage.arguments]) == 0
 
     monkeypatch.setattr(building, "build", build)
-    monkeypatch.setattr("ialp.diagnostics.world.build", build)
+    monkeypatch.setattr("ialp.diagnostics.stages.build", build)
     return names
 
 
@@ -68,7 +68,7 @@ def run_folder() -> Path:
     return folder
 
 
-def test_a_finished_world_is_described_and_not_built_again(
+def test_describe_does_not_build_a_finished_world_again(
     project: Path, built_stages: list[str], capsys: pytest.CaptureFixture
 ) -> None:
     assert main(["world", "describe", "--config", "configs/world.yaml", "--users", "12"]) == 0
@@ -88,13 +88,13 @@ def test_a_finished_world_is_described_and_not_built_again(
     assert numbers["popularity_share"] == references["popularity"]["return"] / references["greedy"]["return"]
 
 
-def test_a_missing_world_is_built_first(project: Path, built_stages: list[str]) -> None:
+def test_describe_builds_a_missing_world_first(project: Path, built_stages: list[str]) -> None:
     shutil.rmtree("runs")
     assert main(["world", "describe", "--config", "configs/world.yaml", "--users", "5", "--out", "here"]) == 0
     assert built_stages == ["world"] and Path("here/world.json").is_file()
 
 
-def test_as_many_episodes_as_asked_for_where_test_users_are_few(project: Path) -> None:
+def test_describe_plays_several_episodes_where_test_users_are_few(project: Path) -> None:
     assert main(["world", "describe", "--run", str(run_folder()), "--users", "20", "--out", "here"]) == 0
     numbers = json.loads(Path("here/world.json").read_text())
     assert (numbers["test_users"], numbers["episodes_per_user"]) == (16, 2)
@@ -115,7 +115,9 @@ def evaluated(name: str, returned: float) -> Path:
     return folder
 
 
-def test_a_policy_that_reaches_the_best_reference_is_warned_of(project: Path, capsys: pytest.CaptureFixture) -> None:
+def test_describe_warns_of_a_policy_that_reaches_the_best_reference(
+    project: Path, capsys: pytest.CaptureFixture
+) -> None:
     policy = evaluated("policy/3-aaaaaaaa", 99.0)
     assert (
         main(["world", "describe", "--run", str(policy), "--users", "16", "--out", "here"]) == 0
@@ -127,7 +129,7 @@ def test_a_policy_that_reaches_the_best_reference_is_warned_of(project: Path, ca
     assert any("policy/3-aaaaaaaa" in warning for warning in numbers["warnings"])
 
 
-def test_only_finished_policies_of_this_world_count(project: Path) -> None:
+def test_finished_policies_are_of_this_world(project: Path) -> None:
     evaluated("policy/0-aa", 3.0)
     evaluated("policy/1-bb", 4.0)
     (evaluated("policy/2-cc", 5.0) / "done.json").unlink()
@@ -138,7 +140,7 @@ def test_only_finished_policies_of_this_world_count(project: Path) -> None:
     assert list(finished_policies(Path("runs"), run_folder())) == ["policy/1-bb"]
 
 
-def test_what_evaluate_wrote_counts_too(project: Path) -> None:
+def test_finished_policies_count_what_evaluate_wrote(project: Path) -> None:
     folder = evaluated("pretrain/0-aa", 3.0)
     (folder / "evaluation.csv").unlink()
     episodes = pl.DataFrame({"return": [1.0, 5.0], "length": [2, 4]})
@@ -147,7 +149,7 @@ def test_what_evaluate_wrote_counts_too(project: Path) -> None:
     assert found == {"pretrain/0-aa": {"return": 3.0, "length": 3.0, "average_reward": 1.0}}
 
 
-def test_a_config_that_is_no_reward_model(project: Path, capsys: pytest.CaptureFixture) -> None:
+def test_describe_refuses_a_config_that_is_no_reward_model(project: Path, capsys: pytest.CaptureFixture) -> None:
     text = WORLD.replace(MODEL, "{class_path: tests.helpers.toy.Toy}")
     Path("configs/toy.yaml").write_text(text)
     assert main(["world", "describe", "--config", "configs/toy.yaml"]) == 2
@@ -167,14 +169,16 @@ def test_a_config_that_is_no_reward_model(project: Path, capsys: pytest.CaptureF
         (["describe", "--run", "RUN", "--data_root", "x"], "does not come from a folder"),
     ],
 )
-def test_complaints_are_one_line(project: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture) -> None:
+def test_describe_refuses_in_one_line(
+    project: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture
+) -> None:
     arguments = [str(run_folder()) if each == "RUN" else each for each in arguments]
     assert main(["world", *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
 
 
-def test_data_elsewhere(project: Path, capsys: pytest.CaptureFixture) -> None:
+def test_describe_names_data_that_is_missing_elsewhere(project: Path, capsys: pytest.CaptureFixture) -> None:
     """The run's config names a folder; --data_root names another, and what is missing there is named."""
     folder = run_folder()
     config = yaml.safe_load((folder / "config.yaml").read_text())

@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from ialp.diagnostics.reliability import Reliability
-from ialp.diagnostics.world_data import WorldData
-from ialp.diagnostics.world_figure import draw_world
-from ialp.diagnostics.world_tables import SHOWN, print_world
+from ialp.diagnostics.world import WorldData
+from ialp.diagnostics.world_view import SHOWN, draw_world, print_world
 from ialp.envs import PatienceExit, World
 from ialp.envs.degeneracy import Played
 from ialp.nets.response import SequentialResponse
@@ -53,7 +52,7 @@ def printed(data: WorldData) -> str:
     return console.export_text()
 
 
-def test_tables_hold_the_figures(data):
+def test_print_world_has_the_figures(data):
     said = " ".join(printed(data).split())
     assert "PatienceExit (start 10, leave_below 1, scale 2, lowest 0.1, highest 2); at most 20 steps" in said
     assert "popularity 9.50 7.00 1.36 48%" in said
@@ -63,7 +62,7 @@ def test_tables_hold_the_figures(data):
     assert "warning: popularity alone gets 48% of greedy's return, more than 45%" in said
 
 
-def test_only_the_best_policies_are_shown(data):
+def test_print_world_shows_the_best_policies_only(data):
     for number in range(SHOWN + 3):
         data.policies[f"policy/{number:02}"] = {"return": 5.0, "length": 5.0, "average_reward": 1.0}
     said = printed(data)
@@ -79,7 +78,7 @@ def test_numbers_are_json(data):
     assert len(shares) == 20 and sum(shares) == pytest.approx(1.0)
 
 
-def test_the_picture_holds_the_figures(data, tmp_path, monkeypatch):
+def test_draw_world_has_the_figures(data, tmp_path, monkeypatch):
     saved: list[Figure] = []
     save = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda self, *rest, **more: (saved.append(self), save(self, *rest, **more)))
@@ -94,7 +93,7 @@ def test_the_picture_holds_the_figures(data, tmp_path, monkeypatch):
     assert "2 negatives for each" in saved[0].get_supxlabel() and "Warning: popularity" in saved[0].get_suptitle()
 
 
-def test_without_reliability_both_say_so(data, tmp_path):
+def test_world_without_reliability_says_so(data, tmp_path):
     data.reliability = None
     assert "no reliability" in printed(data)
     assert draw_world(data, tmp_path / "world.png").is_file()

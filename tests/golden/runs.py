@@ -89,18 +89,16 @@ def config(model: Config, data: Config, epochs: int = 2, upstream: Config | None
 
 # The logs.
 
-LOG = made("BuiltinLog", num_tracks=80, num_sessions=120, seed=1, max_words=12, test_fraction=0.2, split_seed=0)
+SPLIT = {"test_fraction": 0.2, "seed": 0}
+LOG = made("BuiltinLog", num_tracks=80, num_sessions=120, seed=1, max_words=12, split=SPLIT)
 COAT = made(
     "CoatLog",
     root=COAT_ROOT,
     attributes=["jackettype", "color"],
     liked=4,
-    scenario="fashion",
-    item_word="coat",
-    behavior="shopping",
+    words={"scenario": "fashion", "item": "coat", "behavior": "shopping"},
     max_words=12,
-    test_fraction=0.2,
-    split_seed=0,
+    split=SPLIT,
 )
 
 

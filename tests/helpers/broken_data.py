@@ -8,8 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
+from ialp.data import Split
 from ialp.data.readers import Intake, PreparedLog, TableLog
-from ialp.data.readers.prepared import write_prepared
+from ialp.data.readers.prepared import seal, write_prepared
 from tests.helpers.coat_files import write_coat
 
 INTERACTIONS = "user_id,item_id,timestamp,rating\nu,1,100,5\nu,2,101,4\nv,2,100,3\nv,3,105,2\nv,1,110,1\n"
@@ -48,7 +49,7 @@ def write_good(folder: Path, kind: str) -> None:
 def command(folder: Path, kind: str, options: tuple[str, ...] = ()) -> list[str]:
     """What names the log on the command line, for prepare and check."""
     named = {
-        "table": ["--rating", "rating"],
+        "table": ["--columns.rating", "rating"],
         "amazon": ["--name", "X"],
         "lastfm": [],
         "atomic": ["--name", "x", "--attributes", "[title]"],
@@ -133,12 +134,10 @@ def prepared(name: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Calla
     """Change a table of a prepared log and seal it again."""
 
     def spoil(folder: Path) -> None:
-        from ialp.data.readers.prepared import _seal
-
         path = folder / "log" / name
         change(pl.read_parquet(path)).write_parquet(path)
         manifest = json.loads((folder / "log/manifest.json").read_text())
-        manifest["files"][name] = _seal(path)
+        manifest["files"][name] = seal(path)
         (folder / "log/manifest.json").write_text(json.dumps(manifest))
 
     return spoil
@@ -146,7 +145,7 @@ def prepared(name: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Calla
 
 def load_prepared(folder: Path) -> object:
     """As a run would."""
-    return PreparedLog(str(folder / "log"), test_fraction=0.5).load()
+    return PreparedLog(str(folder / "log"), split=Split(0.5)).load()
 
 
 PLAYS, THINGS = "interactions.csv", "items.csv"
@@ -191,7 +190,11 @@ BROKEN = [
     ),
     Broken("column twice", "table", swap(PLAYS, "rating", "item_id,rating"), r"/.*csv:1: column item_id appears twice"),
     Broken(
-        "wrong separator", "table", lambda _: None, r"/items\.csv:1: the header has no semicolon", ("--separator", ";")
+        "wrong separator",
+        "table",
+        lambda _: None,
+        r"/items\.csv:1: the header has no semicolon",
+        ("--format.separator", ";"),
     ),
     Broken("another separator", "table", put(PLAYS, INTERACTIONS.replace(",", ";")), {}),
     Broken("byte order mark", "table", put(PLAYS, "\ufeff" + INTERACTIONS), {}),
@@ -237,7 +240,7 @@ BROKEN = [
     Broken(
         "ratings dropped", "table", swap(PLAYS, "105,2", "105,-1"), {'rating "…" is no number from 1 to 5': 1}, DROP
     ),
-    Broken("disliked", "table", lambda _: None, {"rated below 2, left out": 1}, ("--min_rating", "2")),
+    Broken("disliked", "table", lambda _: None, {"rated below 2, left out": 1}, ("--columns.min_rating", "2")),
     Broken("no time", "table", swap(PLAYS, "105", ""), r'/interactions\.csv:5: timestamp "" is not a number or date'),
     Broken("time in words", "table", swap(PLAYS, "105", "noon"), r'/.*csv:5: timestamp "noon" is not a number or date'),
     Broken("infinite time", "table", swap(PLAYS, "105", "inf"), r'/.*csv:5: timestamp "inf" is not a number or date'),

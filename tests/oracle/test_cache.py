@@ -145,7 +145,7 @@ def test_four_processes_share_a_file(tmp_path, turn):
     assert all(found[key(i)].tolist() == [float(i)] * 3 for i in range(200))
     with JudgementCache(path).open() as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert connection.execute("SELECT COUNT(*) FROM judges").fetchone() == (5,)  # four, and the unknown one
+        assert connection.execute("SELECT COUNT(*) FROM judges").fetchone() == (4,)
 
 
 WRITER = """
@@ -238,69 +238,20 @@ def test_no_permission_to_write(there):
         Path(folder).chmod(0o555)
         said = in_a_fork(without_permission, path)
         Path(folder).chmod(0o755)
-    problem = "no permission to write it" if there else "unable to open database file"
+    problem = "attempt to write a readonly database" if there else "unable to open database file"
     assert said == f"judgement cache {path}: {problem}; make it and its folder writable, or name another file"
 
 
-def old_file(path: Path, journal: str = "WAL", rows: int = 5) -> None:
-    """As the first version made it."""
-    connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA journal_mode = {journal}")
-    connection.execute("CREATE TABLE judgements (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
-    values = ((key(i), torch.full((3,), float(i)).numpy().tobytes()) for i in range(rows))
-    connection.executemany("INSERT INTO judgements VALUES (?, ?)", values)
-    connection.commit()
-    connection.close()
-
-
-def test_an_old_file_is_migrated(tmp_path):
-    old_file(tmp_path / "cache.sqlite")
-    for _ in range(2):
-        cache = JudgementCache(tmp_path / "cache.sqlite")
-        found = cache.get_many([key(i) for i in range(5)], labels=3)
-        assert [found[key(i)].tolist() for i in range(5)] == [[float(i)] * 3 for i in range(5)]
-        with cache.open() as connection:
-            assert connection.execute("SELECT DISTINCT judge, asked_at FROM judgements").fetchall() == [(0, None)]
-            assert connection.execute("SELECT * FROM judges").fetchall() == [(0, "", "unknown")]
-            assert connection.execute("PRAGMA user_version").fetchone() == (1,)
-
-
-@pytest.mark.parametrize("journal", ["WAL", "DELETE"])
-def test_four_processes_open_an_old_file_at_once(tmp_path, journal):
-    path = tmp_path / "cache.sqlite"
-    old_file(path, journal, rows=210)
-    context = multiprocessing.get_context("fork")
-    start = context.Barrier(4)
-    writers = [context.Process(target=write, args=(str(path), 150, start, f"j{n}")) for n in range(4)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(60)
-        assert writer.exitcode == 0
-    assert len(JudgementCache(path)) == 250
-
-
-@pytest.mark.parametrize("version", [0, 1, 7])
-def test_another_programs_database_is_left_alone(tmp_path, version):
+def test_another_programs_database_is_left_alone(tmp_path):
     path = tmp_path / "theirs.sqlite"
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE runs (id INTEGER)")
-    connection.execute(f"PRAGMA user_version = {version}")
     connection.commit()
     connection.close()
     before = path.read_bytes()
     with pytest.raises(UserError, match=r"theirs\.sqlite: another program's database; name another file"):
         JudgementCache(path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["theirs.sqlite"]
-
-
-def test_a_later_versions_file_is_left_alone(tmp_path):
-    cache = JudgementCache(tmp_path / "cache.sqlite")
-    with cache.open() as connection:
-        connection.execute("PRAGMA user_version = 2")
-    cache.close()
-    with pytest.raises(UserError, match="made by a later version of ialp"):
-        JudgementCache(tmp_path / "cache.sqlite")
 
 
 def ask_after_fork(cache: JudgementCache) -> None:

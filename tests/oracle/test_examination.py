@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ialp.datamodules.prompts import draw_others_by
-from ialp.diagnostics.oracle_data import OracleReport, paired_interval, wilson
+from ialp.diagnostics.oracle_report import OracleReport, paired_interval, wilson
 from ialp.oracle import JudgementCache, Oracle, Questions
 from ialp.oracle.evaluation import JudgeEvaluation, answers_turned, calibration_error, reliability
 from tests.oracle.test_oracle import LongestText
@@ -110,7 +110,7 @@ def test_intervals():
 
 
 def test_a_report_has_its_costs_and_its_lead(examined, tmp_path):
-    from ialp.diagnostics.oracle_figure import draw_oracle
+    from ialp.diagnostics.oracle_view import draw_oracle
 
     floor = JudgeEvaluation(**{**examined.__dict__, "held": examined.held.flip(0), "judge": "floor"})
     report = OracleReport("hand", 7, examined, floor, price=2.0)

@@ -127,7 +127,7 @@ def test_an_attack_stands_behind_its_title(template):
 def questions() -> tuple[Questions, torch.Tensor]:
     """Sixty questions of the built-in catalogue."""
     log = BuiltinLog().load()
-    template = PromptTemplate(log.scenario, log.item_word, log.behavior, log.attribute_names)
+    template = PromptTemplate(log.words.scenario, log.words.item, log.words.behavior, log.attribute_names)
     generator = torch.Generator().manual_seed(0)
     items = torch.stack([torch.randperm(log.catalogue.num_items, generator=generator)[:15] + 1 for _ in range(60)])
     texts = log.catalogue.texts

@@ -24,7 +24,7 @@ class ColourLog(LogSource):
         generator = torch.Generator().manual_seed(0)
         rows = [torch.randperm(6, generator=generator)[:4] + 6 * (n % 8) + 1 for n in range(80)]
         parts = (Interactions.from_sequences([row.tolist() for row in part]) for part in (rows[:56], rows[56:]))
-        return Log("colours", catalogue, *parts, "music", "track", "listening")
+        return Log("colours", catalogue, *parts)
 
 
 @pytest.fixture(scope="module")

@@ -228,7 +228,7 @@ class Steady:
 
 
 def rollout(log, cache: Path, prefetch: bool) -> OracleRollout:
-    template = PromptTemplate(log.scenario, log.item_word, log.behavior, log.attribute_names)
+    template = PromptTemplate(log.words.scenario, log.words.item, log.words.behavior, log.attribute_names)
     oracle = Oracle(LexicalOracle(), JudgementCache(cache), template, log.catalogue)
     first, users = log.train.first_items(), torch.arange(4)
     where = Steady(log.catalogue.num_items), oracle, FromPolicy(), first, ReplayBuffer(100)

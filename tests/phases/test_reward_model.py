@@ -15,7 +15,7 @@ from ialp.envs import ExitRule, World
 from ialp.envs.calibration import Calibration
 from ialp.experiment.evaluate import evaluate
 from ialp.nets.response import SequentialResponse
-from ialp.phases.objectives import announce, binary_loss
+from ialp.phases.objectives import binary_loss, report_calibration
 from ialp.phases.reward_model import RewardModel
 from ialp.rl.schemes import Scratch
 
@@ -132,9 +132,9 @@ def test_binary_loss_by_hand():
 
 def test_calibration_is_printed_and_a_bad_one_warned_of(capsys, caplog):
     with caplog.at_level(logging.WARNING):
-        announce(Calibration(intercept=-1.25, average_reward=0.4, length=5.2))
+        report_calibration(Calibration(intercept=-1.25, average_reward=0.4, length=5.2))
         assert not caplog.records
-        announce(Calibration(intercept=-1.25, average_reward=0.4, length=8.0))
+        report_calibration(Calibration(intercept=-1.25, average_reward=0.4, length=8.0))
     assert (
         "intercept -1.250, the uniformly random policy gets average reward 0.400, length 5.20"
         in capsys.readouterr().out

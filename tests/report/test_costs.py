@@ -8,7 +8,7 @@ from ialp.report.tables import BEST, SECOND
 from tests.helpers.finished_runs import SET, marks, rows, worlds
 
 
-def test_regret_by_hand(tmp_path, write_online):
+def test_regret_table_agrees_with_hand_computed_figures(tmp_path, write_online):
     flat, line = [2.0, *[5.0] * 20], [0.0, *[min(i, 10) for i in range(1, 21)]]
     write_online(tmp_path, "scratch", 0, returns=flat)
     write_online(tmp_path, "set", 0, scheme=SET, returns=line)
@@ -29,11 +29,11 @@ def test_regret_by_hand(tmp_path, write_online):
     }
 
 
-def test_wall_time_of_the_longest_runs(runs):
+def test_cost_table_has_the_wall_time_of_the_longest_runs(runs):
     assert rows(cost_table(worlds(runs)), "LFM")["A2C"] == ["2", "2,000", "10.00", "5.00", "–", "–", "–"]
 
 
-def test_seconds_of_learning_and_what_a_judge_was_asked(runs, write_online):
+def test_cost_table_has_seconds_of_learning_and_questions_to_a_judge(runs, write_online):
     for seed in (0, 1):
         folder = write_online(runs, "llm", seed, scheme="ialp.rl.schemes.LLMOnline")
         done = json.loads((folder / "done.json").read_text())

@@ -28,13 +28,13 @@ def labels(axes) -> set[str]:
     return set(axes.get_legend_handles_labels()[1])
 
 
-def test_draws_a_picture_into_the_run(run_folder):
+def test_draw_writes_a_picture_into_the_run(run_folder):
     path = draw(run_folder)
     assert path == run_folder / "learning_curve.png"
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_each_panel_holds_every_curve_and_names_every_reference(run_folder, figure):
+def test_draw_has_every_curve_and_names_every_reference(run_folder, figure):
     draw(run_folder)
     for axes in figure[0].axes:
         assert labels(axes) == {
@@ -44,7 +44,7 @@ def test_each_panel_holds_every_curve_and_names_every_reference(run_folder, figu
         assert named == {"random", "popularity", "most", "greedy"}
 
 
-def test_the_lines_are_the_numbers_of_the_file(run_folder, figure):
+def test_draw_has_the_numbers_of_the_file(run_folder, figure):
     draw(run_folder)
     returns = {line.get_label(): line for line in figure[0].axes[0].lines}
     assert list(returns["A-iALP PolicySet"].get_xdata()[:2]) == [0, 1000]
@@ -52,21 +52,21 @@ def test_the_lines_are_the_numbers_of_the_file(run_folder, figure):
     assert list(returns["frozen iALP"].get_ydata()[[0, -1]]) == pytest.approx([5.1234, 5.1234])
 
 
-def test_a_reference_far_above_does_not_flatten_the_curves(run_folder, figure):
+def test_draw_does_not_flatten_the_curves_for_a_reference_far_above(run_folder, figure):
     draw(run_folder)
     axes = figure[0].axes[0]
     assert axes.get_ylim()[1] < 40  # greedy earns 84.6, the adapted policy 30.1
     assert "greedy 84.6 ↑" in {text.get_text() for text in axes.texts}
 
 
-def test_labels_keep_apart(run_folder, figure):
+def test_draw_keeps_labels_apart(run_folder, figure):
     draw(run_folder)
     for axes in figure[0].axes:
         places = sorted(text.xy[1] for text in axes.texts)
         assert min(b - a for a, b in pairwise(places)) >= 0.999 * LABEL_GAP * axes.get_ylim()[1]
 
 
-def test_spread():
+def test_spread_keeps_order_and_gap():
     assert spread([1.0, 5.0], 1.0) == [1.0, 5.0]
     assert spread([4.9, 5.1], 1.0) == pytest.approx([4.5, 5.5])
     assert spread([0.0, 5.0, 5.0, 5.0], 1.0) == pytest.approx([0.0, 4.0, 5.0, 6.0])
@@ -74,17 +74,17 @@ def test_spread():
 
 
 @pytest.mark.parametrize("absent", ["evaluation.csv", "metrics.csv", "done.json", "config.yaml"])
-def test_a_missing_file_leaves_its_part_out(run_folder, absent):
+def test_draw_leaves_out_the_part_of_a_missing_file(run_folder, absent):
     (run_folder / absent).unlink()
     assert draw(run_folder).is_file()
 
 
-def test_nothing_measured_is_written_into_the_picture(tmp_path, figure):
+def test_draw_says_where_nothing_was_measured(tmp_path, figure):
     draw(tmp_path)
     assert {text.get_text() for axes in figure[0].axes for text in axes.texts} == {"nothing measured yet"}
 
 
-def test_training_rows_of_other_loggers_are_left_out(run_folder):
+def test_training_leaves_out_rows_of_other_loggers(run_folder):
     training = RunData(run_folder).training()
     assert len(training) == 100
     assert training["environment_steps"].to_list()[:3] == [0, 500, 1000]

@@ -16,7 +16,7 @@ def test_curves_are_the_training_curves_by_seed(tmp_path, write_online):
     assert [drawing.key for drawing in drawings([world])] == ["figure6_lfm", "figure6b_tested_lfm"]
 
 
-def test_nothing_is_cut_off_where_panels_share_a_scale(tmp_path, write_online):
+def test_picture_cuts_nothing_off_where_panels_share_a_scale(tmp_path, write_online):
     write_online(tmp_path, "scratch", 0, returns=(2, 30, 90))
     write_online(tmp_path, "eps", 0, returns=(2, 3, 5), exploration="ialp.rl.EpsilonGreedy")
     (world,) = worlds(tmp_path)
@@ -30,7 +30,7 @@ def test_styles_differ_in_more_than_colour():
     assert len({style["color"] for style in STYLES.values()}) == len(STYLES)
 
 
-def test_another_algorithm_of_a_scheme_has_the_schemes_colour_and_a_look_of_its_own(tmp_path, write_online):
+def test_styles_of_another_algorithm_have_the_schemes_colour_and_another_dash(tmp_path, write_online):
     scheme = "ialp.rl.schemes.FineTune"
     write_online(tmp_path, "tune", 0, scheme=scheme)
     write_online(tmp_path, "tune_pg", 0, scheme=scheme, algorithm="ialp.rl.Reinforce")

@@ -48,7 +48,7 @@ class Page(HTMLParser):
         self.fetched += [given["href"]] if tag in ("link", "image", "script") and "href" in given else []
 
 
-def test_every_table_in_three_forms_and_every_figure_in_two(written):
+def test_report_writes_tables_in_three_forms_and_figures_in_two(written):
     names = {path.name for path in (written / "tables").iterdir()}
     for key in ("table2", "table3", "table4", "table4b", "table5", "comparisons", "regret", "missing", "folders"):
         assert {f"{key}.md", f"{key}.tex", f"{key}.csv"} <= names
@@ -57,7 +57,7 @@ def test_every_table_in_three_forms_and_every_figure_in_two(written):
     assert figures == {f"{key}.{suffix}" for key in keys for suffix in ("png", "svg")}
 
 
-def test_the_page_is_whole_and_needs_no_network(written):
+def test_page_is_whole_and_needs_no_network(written):
     text = (written / "index.html").read_text()
     page = Page(text)
     assert page.fetched == [] and "script" not in page.tags and "@import" not in text
@@ -67,19 +67,19 @@ def test_the_page_is_whole_and_needs_no_network(written):
     assert page.tags.count("svg") == 4
 
 
-def test_the_page_escapes_what_a_user_has_named(written):
+def test_page_escapes_what_a_user_has_named(written):
     text = (written / "index.html").read_text()
     assert "<b>mine" not in text and "&lt;b&gt;mine" in text
 
 
-def test_the_page_names_what_was_left_out(written):
+def test_page_names_what_was_left_out(written):
     text = (written / "index.html").read_text()
     assert "half-finished" in text and "is foreign" in text and "0 of 10" in text
     with (written / "tables" / "folders.csv").open() as file:
         assert sorted(row["is"].partition(":")[0] for row in csv.DictReader(file)) == ["foreign", "half-finished"]
 
 
-def test_the_same_runs_give_the_same_files(tmp_path, write_online):
+def test_report_of_the_same_runs_is_the_same_files(tmp_path, write_online):
     write_online(tmp_path / "runs", "scratch", 0)
     for name in ("one", "two"):
         report([tmp_path / "runs"], tmp_path / name)
@@ -97,7 +97,7 @@ def test_the_same_runs_give_the_same_files(tmp_path, write_online):
         (["report", ".", "--out", "x"], "no finished online run in ."),
     ],
 )
-def test_what_the_user_can_mend_is_one_line(tmp_path, monkeypatch, capsys, arguments, said):
+def test_report_refuses_in_one_line(tmp_path, monkeypatch, capsys, arguments, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     assert main(arguments) == 2
@@ -105,7 +105,7 @@ def test_what_the_user_can_mend_is_one_line(tmp_path, monkeypatch, capsys, argum
     assert said in error and error.count("\n") == 1
 
 
-def test_what_is_printed(tmp_path, write_online, capsys):
+def test_report_prints_what_is_missing_and_where_it_lies(tmp_path, write_online, capsys):
     write_online(tmp_path / "runs", "scratch", 0)
     half = write_online(tmp_path / "runs", "scratch", 1, done=False)
     assert main(["report", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 0

@@ -9,7 +9,7 @@ from ialp.report.tables import BEST, SECOND
 from tests.helpers.finished_runs import SET, marks, rows, worlds
 
 
-def test_each_table_is_of_its_moment_with_the_papers_figure_beside_it(runs):
+def test_paper_table_is_of_its_moment_with_the_papers_figure_beside_it(runs):
     first, after, end = (paper_table(key, worlds(runs)) for key in ("table3", "table4", "table5"))
     assert rows(first, "LFM")["A2C"] == ["2", "2.50", "1.96", "1.25", "5.15", "2.00", "0.38"]
     assert rows(after, "LFM")["A-iALP PolicySet"] == ["2", "6.50", "", "3.25", "", "2.00", ""]
@@ -18,7 +18,7 @@ def test_each_table_is_of_its_moment_with_the_papers_figure_beside_it(runs):
     assert "A-iALP PolicySet" not in rows(first, "LFM")  # on the first day it is the frozen policy
 
 
-def test_references_stand_in_every_table_and_are_not_ranked(runs):
+def test_paper_table_has_references_and_does_not_rank_them(runs):
     for key in ("table3", "table4", "table4b", "table5"):
         table = paper_table(key, worlds(runs))
         assert [row[0].text for row in table.sections[0].apart] == ["random", "popularity", "most similar", "greedy"]
@@ -26,7 +26,7 @@ def test_references_stand_in_every_table_and_are_not_ranked(runs):
         assert not any(cell.rank for row in table.sections[0].apart for cell in row)
 
 
-def test_best_and_second(runs):
+def test_paper_table_marks_best_and_second(runs):
     table = paper_table("table5", worlds(runs))
     assert marks(table, "LFM", column=2) == {"A2C": SECOND, "frozen iALP": 0, "A-iALP PolicySet": BEST}
     assert set(marks(table, "LFM", column=6).values()) == {BEST}  # R_avg is 2 for all: level
@@ -38,14 +38,14 @@ def test_paper_table_keeps_unrounded_figures(runs):
     assert cells[2].value == Estimate(20.5, 20.0, 21.0, 2)
 
 
-def test_runs_that_end_early_count_until_they_end(runs, write_online):
+def test_paper_table_counts_a_short_run_until_its_end(runs, write_online):
     write_online(runs, "scratch", 2, returns=(4, 5))
     world = worlds(runs)
     assert rows(paper_table("table3", world), "LFM")["A2C"][:2] == ["3", "3.00"]
     assert rows(paper_table("table5", world), "LFM")["A2C"][:2] == ["2", "11.00"]
 
 
-def test_a_method_that_took_other_steps_is_marked_and_not_ranked(runs, write_online):
+def test_paper_table_marks_a_method_of_other_steps_and_does_not_rank_it(runs, write_online):
     for seed in (0, 1):
         write_online(runs, "mine", seed, algorithm="callbacks.mine.PPO", returns=(2, 90, 99), steps=30_000)
     table = paper_table("table5", worlds(runs))
@@ -55,7 +55,7 @@ def test_a_method_that_took_other_steps_is_marked_and_not_ranked(runs, write_onl
     assert table.notes[-1] == "† mine in LFM: after 60,000 environment steps, the others after 2,000; not ranked."
 
 
-def test_epochs_of_whole_episodes_are_compared_by_environment_steps(runs, write_online):
+def test_paper_table_compares_epochs_of_whole_episodes_by_environment_steps(runs, write_online):
     pg = {"algorithm": "ialp.rl.Reinforce", "max_environment_steps": 2000}
     for seed in (0, 1):
         # Epochs of 350 and 360 steps: the others' first lies between the second and third, the sixth ends the run.
@@ -68,7 +68,7 @@ def test_epochs_of_whole_episodes_are_compared_by_environment_steps(runs, write_
     assert end.notes[-1] == "PG in LFM: after 2,130 environment steps, the others after 2,000."
 
 
-def test_a_run_that_ended_long_before_does_not_stand_for_a_later_moment(runs, write_online):
+def test_paper_table_leaves_out_a_run_that_ended_long_before(runs, write_online):
     pg = {"algorithm": "ialp.rl.Reinforce", "max_environment_steps": 2000}
     write_online(runs, "pg", 0, returns=(1, 2, 3, 4, 5, 6, 8), steps=350, **pg)
     write_online(runs, "pg", 1, returns=(1, 90), steps=350, **pg)
@@ -77,7 +77,7 @@ def test_a_run_that_ended_long_before_does_not_stand_for_a_later_moment(runs, wr
     assert rows(paper_table("table3", worlds(runs)), "LFM")["PG"][0] == "2"
 
 
-def test_variants_and_methods_of_ones_own_have_rows(runs, write_online):
+def test_paper_table_has_rows_for_variants_and_methods_of_ones_own(runs, write_online):
     write_online(runs, "scratch", 7, lr=0.003)
     write_online(runs, "other_name", 0, lr=0.01)
     write_online(runs, "mine", 0, scheme="callbacks.mine.Scheme")
@@ -85,7 +85,7 @@ def test_variants_and_methods_of_ones_own_have_rows(runs, write_online):
     assert {"A2C", "A2C (lr 0.003)", "A2C (other_name)", "mine"} <= names
 
 
-def test_explorations_stand_side_by_side_and_not_in_the_papers_tables(runs, write_online):
+def test_exploration_table_has_explorations_side_by_side(runs, write_online):
     write_online(runs, "scratch_greedy", 0, exploration="ialp.rl.Greedy", returns=(2, 3, 4))
     write_online(runs, "scratch_eps", 0, exploration="ialp.rl.EpsilonGreedy", returns=(2, 3, 30))
     assert not any("," in name for name in rows(paper_table("table5", worlds(runs)), "LFM"))
@@ -95,14 +95,14 @@ def test_explorations_stand_side_by_side_and_not_in_the_papers_tables(runs, writ
     assert [cell.rank for cell in table.sections[0].rows[0]] == [0, BEST, SECOND, 0]
 
 
-def test_comparisons_by_hand(runs):
+def test_comparison_table_agrees_with_hand_computed_figures(runs):
     table = comparison_table(worlds(runs))
     # At e = 0 the frozen policy has 5, 6 and A2C 2, 3; at the end the set has 20, 21 and A2C 10, 12.
     assert rows(table, "LFM, e = 0")["frozen iALP against A2C"] == ["2", "+3.00", "2.20", "1.00"]
     assert rows(table, "LFM, at the end")["A-iALP PolicySet against A2C"] == ["2", "+9.50", "1.86", "1.00"]
 
 
-def test_our_methods_are_compared_whatever_their_algorithm(runs, write_online):
+def test_comparison_table_compares_our_methods_whatever_their_algorithm(runs, write_online):
     for seed in (0, 1):
         write_online(runs, "set_pg", seed, scheme=SET, algorithm="ialp.rl.Reinforce", returns=(5, 6, 30 + seed))
     found = rows(comparison_table(worlds(runs)), "LFM, at the end")
@@ -113,7 +113,7 @@ def test_our_methods_are_compared_whatever_their_algorithm(runs, write_online):
     assert not [name for name in rows(comparison_table(worlds(runs)), "LFM, e = 0") if "PolicySet" in name]
 
 
-def test_shorter_trials_beside_the_methods_change_nothing_of_these(runs, write_online):
+def test_paper_table_is_unchanged_by_shorter_trials_beside_the_methods(runs, write_online):
     before = paper_table("table5", worlds(runs)).sections[0].rows
     for number in range(4):  # more of them than there are methods, each with one seed and another length
         write_online(runs, f"trial{number}", 9, scheme=SET, returns=(5, 99), steps=700, lr=0.1 + number)
@@ -124,7 +124,7 @@ def test_shorter_trials_beside_the_methods_change_nothing_of_these(runs, write_o
     assert compared.notes[-1] == "Left out: 4 figures of methods that have one seed, where others have more."
 
 
-def test_episodes_a_little_longer_do_not_displace_the_method_of_that_name(runs, write_online):
+def test_paper_table_keeps_the_method_where_whole_episodes_are_a_little_longer(runs, write_online):
     episodes = {"data": "ialp.datamodules.OnPolicyDataModule", "returns": (5, 6, 30), "steps": 1010}
     for seed in (0, 1):
         write_online(runs, "set_episodes", seed, scheme=SET, **episodes)
@@ -133,35 +133,25 @@ def test_episodes_a_little_longer_do_not_displace_the_method_of_that_name(runs, 
     assert table["A-iALP PolicySet (whole episodes)"][1] == "30.00"
 
 
-def test_what_is_missing_is_listed(runs):
+def test_coverage_table_names_the_seeds_that_are_missing(runs):
     table = coverage_table(worlds(runs))
-    assert rows(table, "LFM")["A2C"] == ["2 of 10", "2 of 5", "2 of 5", "2 of 5", "2 of 3"]
+    assert rows(table, "LFM")["A2C"] == ["2 of 10", "2 of 5", "2 of 5", "2 of 5"]
     assert rows(table, "LFM")["DQN"][0] == "0 of 10"
-    assert rows(table, "LFM")["frozen iALP"][-1] == "–"
-    assert rows(table, "Industry: no run at all")["PG"][-1] == "0 of 3"
+    assert rows(table, "LFM")["LLMOnline"] == ["–", "–", "–", "0 of 5"]
+    assert rows(table, "Industry: no run at all")["PG"][-1] == "0 of 5"
     assert "LLMOnline" not in rows(table, "Coat")  # the paper has it on the two others
     found = [rows(table, section.heading).values() for section in table.sections]
     assert missing_places(table) == sum(" of " in text for values in found for cells in values for text in cells)
 
 
-def test_explorations_are_wanted_of_the_scheme_that_was_explored(runs, write_online):
-    assert "A-iALP PolicySet, greedy" in rows(coverage_table(worlds(runs)), "LFM")
-    for seed, exploration in enumerate(("Greedy", "EpsilonGreedy")):
-        tuned = {"scheme": "ialp.rl.schemes.FineTune", "exploration": f"ialp.rl.{exploration}"}
-        write_online(runs, f"tune_{exploration}", seed, **tuned)
-    found = rows(coverage_table(worlds(runs)), "LFM")
-    assert found["A-iALP FineTune, greedy"][-1] == "1 of 3" and found["A-iALP FineTune, categorical"][-1] == "0 of 3"
-    assert "A-iALP PolicySet, greedy" not in found
-
-
-def test_worlds_are_told_by_their_reward_run_and_come_in_the_papers_order(tmp_path, write_online):
+def test_worlds_of_are_told_by_their_reward_run_and_come_in_the_papers_order(tmp_path, write_online):
     for world in ("mine", "coat", "industry", "lfm"):
         write_online(tmp_path, "scratch", ["mine", "coat", "industry", "lfm"].index(world), world=world)
     assert [world.label for world in worlds(tmp_path)] == ["LFM", "Industry", "Coat", "mine"]
     assert all(len(world.rows) == 1 and len(world.rows[0].runs) == 1 for world in worlds(tmp_path))
 
 
-def test_the_papers_figures_are_consistent():
+def test_paper_figures_are_consistent():
     """R = Len × R_avg, within what its rounding makes of it: a wrong digit would show."""
     printed = paper_figures()
     for moment in ("0", "1", "end"):

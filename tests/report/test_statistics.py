@@ -16,33 +16,33 @@ def of_scipy(samples, statistic, **how):
     return found.low, found.high
 
 
-def test_the_interval_of_a_mean_is_scipys():
+def test_mean_has_scipys_interval():
     found = mean(VALUES)
     assert found.value == pytest.approx(4.0) and found.n == 5
     assert (found.low, found.high) == pytest.approx(of_scipy((VALUES,), np.mean))
 
 
-def test_the_interval_of_two_values_by_hand():
+def test_mean_of_two_values_has_the_interval_computed_by_hand():
     # A resample of {0, 1} has mean 0, 1/2 or 1 with probabilities 1/4, 1/2, 1/4: both tails hold more than 2.5 %.
     assert (mean([0.0, 1.0]).low, mean([0.0, 1.0]).high) == (0.0, 1.0)
 
 
-def test_the_same_values_give_the_same_interval():
+def test_mean_of_the_same_values_is_the_same():
     assert mean(VALUES) == mean(VALUES)
 
 
-def test_one_seed_has_no_interval():
+def test_mean_of_one_seed_has_no_interval():
     assert (mean([4.0]).low, mean([4.0]).high, mean([4.0]).n) == (None, None, 1)
 
 
-def test_differences_are_paired_by_seed():
+def test_paired_difference_is_paired_by_seed():
     found = paired_difference({0: 10.0, 1: 20.0, 2: 30.0, 9: 99.0}, {0: 9.0, 1: 18.0, 2: 27.0, 7: 0.0})
     assert found.value == pytest.approx(2.0) and found.n == 3  # 1, 2 and 3; the means themselves lie far apart
     assert (found.low, found.high) == pytest.approx(of_scipy(([1.0, 2.0, 3.0],), np.mean))
     assert paired_difference({0: 1.0}, {1: 1.0}) is None
 
 
-def test_the_ratio_is_of_means_and_resampled_in_pairs():
+def test_ratio_of_means_is_resampled_in_pairs():
     x, y = {0: 2.0, 1: 4.0, 2: 6.0}, {0: 1.0, 1: 2.0, 2: 3.0}
     found = ratio_of_means(x, y)
     assert (found.value, found.low, found.high) == pytest.approx((2.0, 2.0, 2.0))  # unpaired, it would spread
@@ -54,7 +54,7 @@ def test_the_ratio_is_of_means_and_resampled_in_pairs():
     assert (found.low, found.high) == pytest.approx(expected)
 
 
-def test_probability_of_improvement_by_hand():
+def test_probability_of_improvement_agrees_with_hand_computed_pairs():
     # Pairs of {1, 3} and {0, 1, 2}: 1 beats 0, is level with 1, loses to 2; 3 beats all three: (1 + 1/2 + 3) / 6.
     found = probability_of_improvement([1.0, 3.0], [0.0, 1.0, 2.0])
     assert found.value == pytest.approx(4.5 / 6) and found.n == 2
@@ -74,7 +74,7 @@ def test_probability_of_improvement_is_scipys_u_over_the_number_of_pairs():
     assert (found.low, found.high) == pytest.approx((low, high))
 
 
-def test_a_band_is_the_interval_at_every_point():
+def test_band_is_the_interval_at_every_point():
     curves = np.array([[1.0, 10.0], [2.0, 10.0], [4.0, 13.0]])
     average, low, high = band(curves)
     assert average == pytest.approx([7 / 3, 11.0])
@@ -89,13 +89,13 @@ def test_regret_is_the_area_below_the_level_per_step():
     assert regret([0, 100], [3.0, 3.0], level=10, horizon=10) == pytest.approx(7.0)
 
 
-def test_nothing_is_lost_above_the_level():
+def test_regret_above_the_level_is_zero():
     # From 8 to 14 over ten steps the curve meets 10 at step 10/3: a triangle of height 2.
     assert regret([0, 10], [8.0, 14.0], level=10, horizon=10) == pytest.approx(2 * (10 / 3) / 2 / 10)
     assert regret([0, 10], [14.0, 8.0], level=10, horizon=10) == pytest.approx(2 * (10 / 3) / 2 / 10)
     assert regret([0, 10], [12.0, 11.0], level=10, horizon=10) == 0
 
 
-def test_a_curve_that_ends_before_the_horizon_has_no_regret():
+def test_regret_of_a_curve_that_ends_before_the_horizon_is_none():
     assert regret([1, 5], [1.0, 2.0], level=10, horizon=10) is None
     assert regret([], [], level=10, horizon=10) is None

@@ -24,7 +24,7 @@ def row(lines: list[str], start: str) -> list[str]:
     return line.strip().removeprefix(start).split()
 
 
-def test_policies_at_epochs_0_1_2_and_the_end(run_folder):
+def test_summary_has_policies_at_epochs_0_1_2_and_the_end(run_folder):
     lines = shown(run_folder)
     assert " ".join(row(lines, "policy")) == "e = 0 e = 1 e = 2 end (e = 50)"
     # Return 5.1234 + e/2, length 6 + 0.08 e, a sixth of the return.
@@ -34,7 +34,7 @@ def test_policies_at_epochs_0_1_2_and_the_end(run_folder):
     assert [line.split()[0] for line in lines if "iALP" in line] == ["frozen", "A-iALP"]
 
 
-def test_references_once_each(run_folder):
+def test_summary_has_references_once_each(run_folder):
     lines = shown(run_folder)
     assert row(lines, "random") == ["2.10", "5.25", "0.40"]
     assert row(lines, "most similar") == ["3.44", "5.60", "0.61"]
@@ -42,7 +42,7 @@ def test_references_once_each(run_folder):
     assert row(lines, "popularity")[0] == "13.4"
 
 
-def test_judgements_seconds_and_the_last_two_lines(run_folder):
+def test_summary_has_judgements_seconds_and_paths(run_folder):
     (run_folder / "learning_curve.png").touch()
     lines = shown(run_folder)
     assert "judgements: 12,345 asked of LocalLM builtin, 678 answered by the cache" in lines
@@ -51,7 +51,7 @@ def test_judgements_seconds_and_the_last_two_lines(run_folder):
     assert not any("LexicalOracle" in line for line in lines)
 
 
-def test_a_judge_that_is_no_language_model_is_said_plainly(run_folder):
+def test_summary_names_a_judge_that_is_no_language_model(run_folder):
     pretrain = RunData(run_folder).upstream["pretrained"].folder
     done = json.loads((pretrain / "done.json").read_text())
     done["results"]["judgements"]["model"] = LexicalOracle().name
@@ -59,7 +59,7 @@ def test_a_judge_that_is_no_language_model_is_said_plainly(run_folder):
     assert "judge: LexicalOracle (word overlap), no language model" in shown(run_folder)
 
 
-def test_scratch_has_no_frozen_row_and_no_judgements(tmp_path, write_run, write_evaluation):
+def test_summary_of_scratch_has_no_frozen_row_and_no_judgements(tmp_path, write_run, write_evaluation):
     folder = write_run(tmp_path / "lfm_scratch_a2c" / "0-eeeeeeee", scheme="Scratch")
     write_evaluation(folder, policies=["adapted"], epochs=50)
     lines = shown(folder)
@@ -68,7 +68,7 @@ def test_scratch_has_no_frozen_row_and_no_judgements(tmp_path, write_run, write_
     assert "judgements: none, nothing here was pre-trained" in lines
 
 
-def test_epochs_of_another_length_are_said(run_folder):
+def test_summary_notes_epochs_of_another_length(run_folder):
     assert not [line for line in shown(run_folder) if line.startswith("epochs of")]
     evaluation = run_folder / "evaluation.csv"
     short = evaluation.read_text().replace(",50000,", ",26400,")
@@ -77,7 +77,7 @@ def test_epochs_of_another_length_are_said(run_folder):
     assert said in shown(run_folder)
 
 
-def test_frozen_is_one_row(tmp_path, write_run, write_evaluation):
+def test_summary_of_frozen_is_one_row(tmp_path, write_run, write_evaluation):
     folder = write_run(tmp_path / "lfm_frozen" / "0-ffffffff", scheme="Frozen")
     write_evaluation(folder, policies=["frozen"], epochs=0)
     lines = shown(folder)
@@ -99,37 +99,37 @@ def test_summary_names_a_scheme_of_ones_own_by_its_config(tmp_path, write_run, w
         ("learning_curve.png", "learning curve: not drawn"),
     ],
 )
-def test_missing_parts_are_said(run_folder, absent, said):
+def test_summary_names_missing_parts(run_folder, absent, said):
     (run_folder / absent).unlink(missing_ok=True)
     assert any(line.startswith(said) for line in shown(run_folder))
 
 
-def test_an_input_that_was_removed_is_said_and_no_traceback(run_folder):
+def test_summary_names_an_input_that_was_removed(run_folder):
     (RunData(run_folder).upstream["reward_model"].folder / "references.json").write_text("{broken")
     lines = shown(run_folder)
     assert any(line.startswith("no reference policies") for line in lines)
     assert row(lines, "A-iALP PolicySet")[0] == "5.12"
 
 
-def test_an_empty_folder(tmp_path):
+def test_summary_of_an_empty_folder(tmp_path):
     lines = shown(tmp_path)
     assert any(line.startswith("unfinished") for line in lines)
     assert "seconds: not recorded" in lines
 
 
-def test_no_line_of_the_table_is_wrapped_where_there_is_no_terminal(run_folder):
+def test_summary_wraps_no_line_without_a_terminal(run_folder):
     table = [line for line in shown(run_folder) if "iALP" in line and not line.startswith(("run", "learning"))]
     assert len(table) == 2
 
 
-def test_a_stage_used_twice_is_listed_once(tmp_path, write_run):
+def test_lineage_lists_a_stage_used_twice_once(tmp_path, write_run):
     base = write_run(tmp_path / "reward" / "0-aa")
     left = write_run(tmp_path / "left" / "0-bb", upstream={"reward_model": base})
     top = write_run(tmp_path / "top" / "0-cc", upstream={"pretrained": left, "reward_model": base})
     assert [run.name for run in RunData(top).lineage] == ["reward", "left", "top"]
 
 
-def test_runs_that_were_moved_find_each_other(run_folder, tmp_path):
+def test_lineage_finds_runs_that_were_moved(run_folder, tmp_path):
     (tmp_path / "runs").rename(tmp_path / "moved")
     moved = RunData(tmp_path / "moved" / run_folder.parent.name / run_folder.name)
     assert [run.name for run in moved.lineage] == ["lfm_reward", "lfm_oracle", "lfm_pretrain", "lfm_policyset"]

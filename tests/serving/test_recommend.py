@@ -161,5 +161,5 @@ def recommend_numbers(run, history: list[int], top: int) -> list[int]:
 
 def test_an_id_with_a_comma_is_found(tmp_path, log):
     catalogue = Catalogue(["a, b", "c d", "e"], {"title": ["one", "two", "three"]})
-    tiny = Log("tiny", catalogue, log.train, log.test, "music", "track", "listening")
+    tiny = Log("tiny", catalogue, log.train, log.test)
     assert history_of(counting(tiny, tmp_path), split_ids('"a, b",c d')) == [1, 2]

@@ -3,10 +3,10 @@
 import logging
 from pathlib import Path
 
-import polars as pl
+from typing_extensions import override
 
 from ialp.data.builtin_log import BuiltinLog
-from ialp.data.log import Log
+from ialp.data.log import DEFAULT_SPLIT, MUSIC, Log, PromptWords, Split
 from ialp.data.readers.cells import Numbering
 from ialp.data.readers.file_log import (
     ITEM,
@@ -14,14 +14,14 @@ from ialp.data.readers.file_log import (
     FileLog,
     RawLog,
     check_attributes,
+    find_file,
     make_log,
     read_interactions,
     read_items,
     sort_by_time,
 )
 from ialp.data.readers.intake import Intake
-from ialp.data.readers.table import TextTable
-from ialp.errors import UserError
+from ialp.data.readers.text_table import open_table
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +38,9 @@ class AtomicLog(FileLog):
         name: The files' name without ending.
         root: Folder that holds them; without one the built-in catalogue takes their place, and a warning says so.
         attributes: Columns of NAME.item that make an item's text, in this order.
-        scenario: Kind of platform, as the prompt names it.
-        item_word: What is recommended, as the prompt names it.
-        behavior: What users do with it, as the prompt names it.
+        words: Words of the judge's prompt.
         max_words: Every attribute is cut to so many words.
-        test_fraction: Share of the sequences that make the test world.
-        split_seed: Seed of that choice.
+        split: Which sequences make the test world.
     """
 
     def __init__(
@@ -51,55 +48,33 @@ class AtomicLog(FileLog):
         name: str,
         root: str | None = None,
         attributes: list[str] = ["title", "album", "artist"],  # noqa: B006 - shown as such in the CLI's help
-        scenario: str = "music",
-        item_word: str = "track",
-        behavior: str = "listening",
+        words: PromptWords = MUSIC,
         max_words: int = 12,
-        test_fraction: float = 0.2,
-        split_seed: int = 0,
+        split: Split = DEFAULT_SPLIT,
     ):
         check_attributes(name, f"{name}.item", attributes)
-        super().__init__(name, attributes, scenario, item_word, behavior, max_words, test_fraction, split_seed)
+        super().__init__(name, attributes, words, max_words, split)
         self.root = root
 
+    @override
     def load(self) -> Log:
-        """Read both files and split the sequences.
+        if self.root:
+            return super().load()
+        logger.warning('no data root is set: the built-in catalogue takes the place of "%s"', self.name)
+        return BuiltinLog(max_words=self.max_words, split=self.split).load()
 
-        Raises:
-            UserError: A file is missing or cannot be used; the text names file and line.
-        """
-        if not self.root:
-            logger.warning('no data root is set: the built-in catalogue takes the place of "%s"', self.name)
-            return BuiltinLog(
-                max_words=self.max_words, test_fraction=self.test_fraction, split_seed=self.split_seed
-            ).load()
-        return super().load()
-
+    @override
     def read(self, intake: Intake) -> RawLog:
-        """Both files, whole."""
-        item_file, inter_file = self.find(".item"), self.find(".inter")
-        items = read_items(atomic_table(item_file), ITEM, self.attributes, intake)
-        return read_inter(inter_file, items, item_file, intake)
+        item_file, path = self.find(".item"), self.find(".inter")
+        items = read_items(open_table(item_file), ITEM, self.attributes, intake)
+        table = open_table(path)
+        columns = Columns(user=next((name for name in USER_COLUMNS if name in table.columns), USER_COLUMNS[0]))
+        rows = read_interactions(table, columns, Numbering.of(items[ITEM]), intake, item_file)
+        rows = sort_by_time(path, rows, intake, drop_repeated=False)
+        return make_log(path, items, rows, intake, columns.user)
 
     def find(self, ending: str) -> Path:
         """The file with this ending, in a folder of its own or directly under the root."""
         root = Path(self.root or "")
         places = [root / self.name / (self.name + ending), root / (self.name + ending)]
-        for place in places:
-            if place.is_file():
-                return place
-        raise UserError(f"no {self.name}{ending} at {places[0]} or {places[1]}: check data_root and the log's name")
-
-
-def atomic_table(path: Path) -> TextTable:
-    """Tabs, no quotes, a header `name:type`."""
-    return TextTable(path, separator="\t", quoted=False, typed=True)
-
-
-def read_inter(path: Path, items: pl.DataFrame, item_file: Path, intake: Intake) -> RawLog:
-    """One sequence per user, in the order in which users first appear."""
-    table = atomic_table(path)
-    user = next((name for name in USER_COLUMNS if name in table.columns), USER_COLUMNS[0])
-    rows = read_interactions(table, Columns(user), Numbering.of(ITEM, items[ITEM]), intake, item_file)
-    rows = sort_by_time(path, rows, intake, drop_repeated=False).rename({"user": "sequence"})
-    return make_log(path, items, rows, intake, user)
+        return find_file(places, "check data_root and the log's name")

@@ -8,7 +8,7 @@ from ialp.data.readers.intake import Intake
 
 MISSING = ("nan", "NaN", "NAN", "null", "NULL", "None", "<NA>")  # what programs write where they have no id
 NOT_AN_ID = r"^-\d+(\.\d*)?$|^-?\d*\.\d*[1-9]\d*$"
-WHOLE_FLOAT = r"^\d+\.0*$"
+WHOLE_FLOAT = r"^(\d+)\.0*$"
 MILLISECONDS = 1e11  # seconds would be past the year 5000
 DATE_FORMATS = (
     "%Y-%m-%d %H:%M:%S%.f",
@@ -17,69 +17,51 @@ DATE_FORMATS = (
     "%d %b %Y %H:%M:%S",
     "%d %b %Y %H:%M",
     "%d %b %Y, %H:%M",
+    "%Y-%m-%dT%H:%M:%S%.f%z",
+    "%Y-%m-%d %H:%M:%S%.f%z",
+    "%Y-%m-%d",
+    "%d %b %Y",
 )
-ZONED_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f%z")
-DAY_FORMATS = ("%Y-%m-%d", "%d %b %Y")
 
 
-def clean_ids(path: Path, rows: pl.DataFrame, name: str, none: str, intake: Intake) -> pl.DataFrame:
+def clean_ids(path: Path, rows: pl.DataFrame, name: str, message: str, intake: Intake) -> pl.DataFrame:
     """Rows with an id in column `name`; 3.0 becomes 3, as programs write whole numbers with gaps between them.
 
-    Args:
-        path: Where the rows come from.
-        rows: With `_line` and the column as text.
-        name: The column.
-        none: The complaint about a row without an id.
-        intake: Refuses or counts an empty id, and a number that is negative or fractional.
+    Bad rows are those without an id, of which `message` tells, and those with a negative or fractional number.
     """
     cell = pl.col(name)
-    rows = intake.drop_or_raise(path, rows, (cell == "") | cell.is_in(MISSING), none)
-    rows = intake.drop_or_raise(
-        path, rows, cell.str.contains(NOT_AN_ID), f'{name} "{{}}": a number is an id if whole', name
-    )
+    rows = intake.drop_or_raise(path, rows, (cell == "") | cell.is_in(MISSING), message)
+    number = f'{name} "{{}}": a number is an id if whole'
+    rows = intake.drop_or_raise(path, rows, cell.str.contains(NOT_AN_ID), number, name)
     intake.note_rows(path, rows, cell.str.contains(WHOLE_FLOAT), f"{name} written like 3.0, read as 3")
-    return rows.with_columns(cell.str.replace(r"^(\d+)\.0*$", "${1}"))
+    return rows.with_columns(cell.str.replace(WHOLE_FLOAT, "${1}"))
 
 
 def clean_times(path: Path, rows: pl.DataFrame, name: str, intake: Intake) -> pl.DataFrame:
-    """Rows with a time, as float64 seconds in a new column `timestamp`, replacing any of that name.
-
-    Numbers are taken as they are, from 1e11 on as milliseconds; dates as DATE_FORMATS say, without a zone as UTC.
-    """
+    """Rows with a time, as float64 seconds in a new column `timestamp`, replacing any of that name."""
     rows = rows.with_columns(seconds(rows[name]).alias("_seconds"))
-    unknown = ~pl.col("_seconds").is_finite().fill_null(False)
-    rows = intake.drop_or_raise(path, rows, unknown, f'{name} "{{}}" is not a number or date', name)
+    bad = ~pl.col("_seconds").is_finite().fill_null(False)
+    rows = intake.drop_or_raise(path, rows, bad, f'{name} "{{}}" is not a number or date', name)
     return rows.with_columns(pl.col("_seconds").alias("timestamp")).drop("_seconds")
 
 
 def seconds(cells: pl.Series) -> pl.Series:
-    """(n,) float64 of numbers and dates as text; null where a cell is neither."""
-    found = cells.cast(pl.Float64, strict=False)
-    found = pl.select(pl.when(found >= MILLISECONDS).then(found / 1000).otherwise(found)).to_series()
-    plain = cells.str.strip_suffix("Z").str.strip_suffix(" UTC")
-    kinds: tuple[tuple[tuple[str, ...], pl.Date | pl.Datetime], ...] = (
-        (DATE_FORMATS, pl.Datetime("ms")),
-        (ZONED_FORMATS, pl.Datetime("ms", "UTC")),
-        (DAY_FORMATS, pl.Date()),
-    )
-    for formats, kind in kinds:
-        for form in formats:
-            if found.null_count():
-                found = found.fill_null(_milliseconds(plain, kind, form) / 1000)
+    """(n,) float64 of numbers (milliseconds from 1e11 on) and dates (UTC without a zone); null for anything else."""
+    number = cells.cast(pl.Float64, strict=False)
+    found = pl.select(pl.when(number >= MILLISECONDS).then(number / 1000).otherwise(number)).to_series()
+    dates = cells.str.strip_suffix("Z").str.strip_suffix(" UTC")
+    for form in DATE_FORMATS:
+        if found.null_count():
+            found = found.fill_null(dates.str.to_datetime(form, time_unit="ms", strict=False).dt.timestamp("ms") / 1000)
     return found
-
-
-def _milliseconds(cells: pl.Series, dtype: pl.Date | pl.Datetime, form: str) -> pl.Series:
-    return cells.str.strptime(dtype, form, strict=False).cast(pl.Datetime("ms")).dt.timestamp("ms")
 
 
 def clean_ratings(path: Path, rows: pl.DataFrame, name: str, low: float, high: float, intake: Intake) -> pl.DataFrame:
     """Rows with a rating from `low` to `high`, as float64 in the same column."""
-    rows = rows.with_columns(pl.col(name).cast(pl.Float64, strict=False).alias("_rating"))
-    inside = pl.col("_rating").is_between(low, high) & pl.col("_rating").is_not_nan()
-    complaint = f'{name} "{{}}" is no number from {low:g} to {high:g}'
-    rows = intake.drop_or_raise(path, rows, ~inside.fill_null(False), complaint, name)
-    return rows.with_columns(pl.col("_rating").alias(name)).drop("_rating")
+    rating = pl.col(name).cast(pl.Float64, strict=False)
+    bad = ~(rating.is_between(low, high) & rating.is_not_nan()).fill_null(False)
+    rows = intake.drop_or_raise(path, rows, bad, f'{name} "{{}}" is no number from {low:g} to {high:g}', name)
+    return rows.with_columns(rating)
 
 
 class Numbering:
@@ -94,21 +76,20 @@ class Numbering:
     """
 
     def __init__(self, key: str, beside: tuple[str, ...] = ()) -> None:
-        self.key = key
-        self.columns = [key, *beside]
-        schema: dict[str, pl.DataType] = {"_number": pl.UInt32(), **dict.fromkeys(self.columns, pl.String())}
+        self.key, self.beside = key, beside
+        schema = {"_number": pl.UInt32, **dict.fromkeys((key, *beside), pl.String)}
         self.table = pl.DataFrame(schema=schema)
 
     @classmethod
-    def of(cls, key: str, texts: pl.Series) -> "Numbering":
-        """Of texts that are known."""
-        numbering = cls(key)
-        numbering.number(texts.to_frame(key))
+    def of(cls, texts: pl.Series) -> "Numbering":
+        """Of a column of texts."""
+        numbering = cls(texts.name)
+        numbering.number(texts.to_frame())
         return numbering
 
     def number(self, rows: pl.DataFrame) -> pl.Series:
         """(n,) UInt32 numbers of the rows' texts; new ones are added."""
-        unique = rows.select(self.columns).unique(self.key, keep="first", maintain_order=True)
+        unique = rows.select(self.key, *self.beside).unique(self.key, keep="first", maintain_order=True)
         new = unique.join(self.table, on=self.key, how="anti", maintain_order="left")
         new = new.with_row_index("_number", offset=self.table.height + 1)
         self.table = pl.concat([self.table, new.select(self.table.columns)])

@@ -1,24 +1,25 @@
 """Coat: 290 users, 300 coats, ratings from 1 to 5 (Schnabel et al., 2016), in its original layout."""
 
-import re
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from ialp.data.catalogue import Catalogue
 from ialp.data.interactions import Interactions
-from ialp.data.log import Log, LogSource
+from ialp.data.log import DEFAULT_SPLIT, FASHION, Log, LogSource, PromptWords, Split
 from ialp.data.rating_log import RatingLog, Ratings
-from ialp.data.readers.intake import LINE, Intake, shorten
+from ialp.data.readers.file_log import find_file
+from ialp.data.readers.intake import Intake
 from ialp.data.readers.lines import read_blocks, split_lines
 from ialp.errors import UserError
 
 FEATURES = "user_item_features"
 HIGHEST = 5
-NEGATIVE = re.compile(r"-\d+")
 
 
 class CoatLog(LogSource):
@@ -32,12 +33,9 @@ class CoatLog(LogSource):
         root: Folder that holds the files; nothing takes their place without it.
         attributes: Fields of the coats that make their text, in this order: of gender, jackettype, color, onfrontpage.
         liked: A rating from here on counts as liked.
-        scenario: Kind of platform, as the prompt names it.
-        item_word: What is recommended, as the prompt names it.
-        behavior: What users do with it, as the prompt names it.
+        words: Words of the judge's prompt.
         max_words: Every attribute is cut to so many words.
-        test_fraction: Share of the users that make the test world.
-        split_seed: Seed of that choice and of the sequences' order.
+        split: Which users make the test world; its seed is that of the sequences' order, too.
     """
 
     def __init__(
@@ -45,146 +43,144 @@ class CoatLog(LogSource):
         root: str | None = None,
         attributes: list[str] = ["jackettype", "color"],  # noqa: B006 - shown as such in the CLI's help
         liked: int = 4,
-        scenario: str = "fashion",
-        item_word: str = "coat",
-        behavior: str = "shopping",
+        words: PromptWords = FASHION,
         max_words: int = 12,
-        test_fraction: float = 0.2,
-        split_seed: int = 0,
+        split: Split = DEFAULT_SPLIT,
     ) -> None:
-        self.root = root
-        self.attributes = list(attributes)
-        self.liked = liked
-        self.scenario, self.item_word, self.behavior = scenario, item_word, behavior
-        self.max_words = max_words
-        self.test_fraction = test_fraction
-        self.split_seed = split_seed
+        self.root, self.attributes, self.liked = root, list(attributes), liked
+        self.words, self.max_words, self.split = words, max_words, split
 
+    @override
     def load(self) -> Log:
-        """Read the six files and split the users.
-
-        Raises:
-            UserError: A file is missing or cannot be used; the text names file and line.
-        """
-        folder = self._folder()
-        intake = Intake()
-        user_features = read_features(folder, "user", intake)[1]
-        names, item_features = read_features(folder, "item", intake)
-        shape = len(user_features), len(item_features)
-        rated = read_ratings(folder / "train.ascii", *shape, intake)
-        catalogue = Catalogue(
-            [str(coat) for coat in range(shape[1])],
-            {name: describe(folder, names, item_features, name) for name in self.attributes},
-            self.max_words,
-        )
-        sequences = sequences_of_liked(rated, self.liked, *shape, self.split_seed)
-        train, test = sequences.split(self.test_fraction, self.split_seed)
-        return RatingLog(
-            name="coat",
-            catalogue=catalogue,
-            train=train,
-            test=test,
-            scenario=self.scenario,
-            item_word=self.item_word,
-            behavior=self.behavior,
-            user_features=user_features,
-            item_features=torch.cat([torch.zeros(1, item_features.shape[1]), item_features]),
-            rated=rated,
-            rated_at_random=read_ratings(folder / "test.ascii", *shape, intake),
-        )
-
-    def _folder(self) -> Path:
         if not self.root:
             raise UserError(
                 "no data root is set, and nothing takes the place of Coat: set IALP_DATA or --data_root to the folder "
                 "that holds coat/train.ascii (cs.cornell.edu/~schnabts/mnar)"
             )
-        for folder in (Path(self.root) / "coat", Path(self.root)):
-            if (folder / "train.ascii").is_file():
-                return folder
-        raise UserError(f"no train.ascii at {Path(self.root) / 'coat'} or {self.root}: check data_root")
+        places = [folder / "train.ascii" for folder in (Path(self.root) / "coat", Path(self.root))]
+        files = read_coat(find_file(places, "check data_root").parent, Intake())
+        num_items = len(files.item_features)
+        texts = {name: files.texts(name) for name in self.attributes}
+        sequences = sequences_of_liked(files.rated, self.liked, len(files.user_features), num_items, self.split.seed)
+        train, test = self.split(sequences)
+        return RatingLog(
+            name="coat",
+            catalogue=Catalogue([str(coat) for coat in range(num_items)], texts, self.max_words),
+            train=train,
+            test=test,
+            words=self.words,
+            user_features=files.user_features,
+            item_features=torch.cat([torch.zeros(1, files.item_features.shape[1]), files.item_features]),
+            rated=files.rated,
+            rated_at_random=files.rated_at_random,
+        )
+
+
+@dataclass
+class CoatFiles:
+    """What the files hold.
+
+    Attributes:
+        folder: Where they are.
+        item_fields: (field, value) of the columns of `item_features`.
+        user_features: (U, F) 0 or 1.
+        item_features: (N, G) 0 or 1.
+        rated: Ratings of coats that users chose.
+        rated_at_random: Ratings of coats put before them.
+    """
+
+    folder: Path
+    item_fields: list[tuple[str, str]]
+    user_features: Tensor
+    item_features: Tensor
+    rated: Ratings
+    rated_at_random: Ratings
+
+    def texts(self, field: str) -> list[str]:
+        """What every coat is by one field, in words; several values are joined."""
+        values = {column: value for column, (name, value) in enumerate(self.item_fields) if name == field}
+        if not values:
+            known = ", ".join(dict.fromkeys(name for name, _ in self.item_fields))
+            path = self.folder / FEATURES / "item_features_map.txt"
+            raise UserError(f"{path}: no field {field}: attributes may name {known}")
+        return [" ".join(value for column, value in values.items() if row[column]) for row in self.item_features]
+
+    @property
+    def counts(self) -> dict[str, float]:
+        """As `RawLog.counts`, of ratings."""
+        ratings = len(self.rated) + len(self.rated_at_random)
+        users, items = len(self.user_features), len(self.item_features)
+        counts = {"items": items, "sequences": users, "interactions": ratings}
+        return {**counts, "mean_length": ratings / users, "density": ratings / (users * items)}
+
+
+def read_coat(folder: Path, intake: Intake) -> CoatFiles:
+    """All six files.
+
+    Raises:
+        UserError: A file is missing or cannot be used; the message names file and line.
+    """
+    _, user_features = read_features(folder / FEATURES, "user", intake)
+    item_fields, item_features = read_features(folder / FEATURES, "item", intake)
+    shape = len(user_features), len(item_features)
+    rated, at_random = (read_ratings(folder / f"{name}.ascii", *shape, intake) for name in ("train", "test"))
+    return CoatFiles(folder, item_fields, user_features, item_features, rated, at_random)
+
+
+def read_features(folder: Path, kind: str, intake: Intake) -> tuple[list[tuple[str, str]], Tensor]:
+    """(field, value) of the columns, and (rows, columns) float32 0 or 1, of users or items."""
+    path = folder / f"{kind}_features_map.txt"
+    names, message = read_lines(path, intake), '"{}": a feature is written as field:value'
+    names = intake.drop_or_raise(path, names, ~pl.col("text").str.contains(":", literal=True), message, "text")
+    fields = [(name, value) for name, _, value in (text.strip().partition(":") for text in names["text"])]
+    table = read_matrix(folder / f"{kind}_features.ascii", intake, 1, "a feature is 0 or 1", len(fields))
+    return fields, table.float()
+
+
+def read_lines(path: Path, intake: Intake) -> pl.DataFrame:
+    """Columns `_line` and `text` of the lines that are not blank."""
+    return pl.concat(split_lines(number, text) for number, text in read_blocks(path, intake))
 
 
 def read_matrix(
-    path: Path, intake: Intake, highest: int, meaning: str, columns: int | None = None, rows: int | None = None
-) -> np.ndarray:
+    path: Path, intake: Intake, highest: int, meaning: str, columns: int, rows: int | None = None
+) -> Tensor:
     """(rows, columns) int64 of a file of whole numbers from 0 to `highest`, one row per line, separated by white space.
 
     Raises:
         UserError: The file is missing or empty, a cell is no such number, or a row or the file has another length.
     """
-    table: list[list[int]] = []
-    problems: list[str] = []
-    for number, line in _lines(path, intake):
-        cells = line.split()
-        columns = columns or len(cells)
-        wrong = [(at, cell) for at, cell in enumerate(cells, start=1) if not (cell.isascii() and cell.isdigit())]
-        if wrong and not NEGATIVE.fullmatch(wrong[0][1]):
-            at, cell = wrong[0]
-            problems.append(f'{path}:{number}: "{shorten(cell)}" in column {at}: every cell is a whole number')
-        elif len(cells) != columns:
-            problems.append(f"{path}:{number}: {len(cells)} columns where {columns} belong")
-        elif beyond := wrong or [
-            (at, cell) for at, cell in enumerate(cells, 1) if len(cell) > 9 or int(cell) > highest
-        ]:
-            problems.append(f"{path}:{number}: {shorten(beyond[0][1])} in column {beyond[0][0]}: {meaning}")
-        table.append([] if problems else [int(cell) for cell in cells])
-    if not table or (rows is not None and len(table) != rows):
-        belong = f" where {rows} belong" if rows else ""
-        problems.append(f"{path}: {len(table)} rows{belong}: take Coat's original file")
-    for said in problems[:-1]:
-        intake.fail(UserError(said))
-    if problems:
-        raise UserError(problems[-1])
-    return np.array(table)
-
-
-def _lines(path: Path, intake: Intake) -> Iterator[tuple[int, str]]:
-    """Number and text of the lines that are not blank."""
-    for number, text in read_blocks(path, intake):
-        lines = split_lines(number, text)
-        yield from zip(lines[LINE].to_list(), lines["text"].to_list(), strict=True)
-
-
-def read_features(folder: Path, kind: str, intake: Intake) -> tuple[list[str], Tensor]:
-    """Names "field:value" of the columns, and (rows, columns) 0 or 1, of users or items."""
-    path = folder / FEATURES / f"{kind}_features_map.txt"
-    names = []
-    for number, line in _lines(path, intake):
-        names.append(line.strip())
-        if ":" not in line:
-            intake.fail(UserError(f'{path}:{number}: "{shorten(line)}": a feature is written as field:value'))
-    path = folder / FEATURES / f"{kind}_features.ascii"
-    table = read_matrix(path, intake, 1, "a feature is 0 or 1", len(names))
-    return names, torch.from_numpy(table).float()
+    lines = read_lines(path, intake).with_columns(pl.col("text").str.extract_all(r"\S+").alias("cell"))
+    lines = lines.with_columns(pl.col("cell").list.len().alias("width"))
+    cells = lines.with_columns(pl.int_ranges(1, pl.col("width") + 1).alias("at")).explode("cell", "at")
+    number = pl.col("cell").cast(pl.Int64, strict=False)
+    inside = cells
+    for good, message in (
+        (pl.col("cell").str.contains(r"^-?[0-9]+$"), '"{}" in column {}: every cell is a whole number'),
+        (number.is_between(0, highest).fill_null(False), f"{{}} in column {{}}: {meaning}"),
+    ):
+        inside = intake.drop_or_raise(path, inside, ~good, message, "cell", "at")
+    message = f"{{}} columns where {columns} belong"
+    kept = intake.drop_or_raise(path, lines, pl.col("width") != columns, message, "width")
+    if rows is not None and lines.height != rows:
+        raise UserError(f"{path}: {lines.height} rows where {rows} belong: take Coat's original file")
+    if inside.height < cells.height or kept.height < lines.height or lines.is_empty():
+        raise UserError(f"{path}: not a whole matrix: take Coat's original file")
+    return cells.select(number)["cell"].to_torch().reshape(lines.height, -1)
 
 
 def read_ratings(path: Path, num_users: int, num_items: int, intake: Intake) -> Ratings:
     """The cells that are not 0."""
     table = read_matrix(path, intake, HIGHEST, f"a rating is 1 to {HIGHEST}", num_items, num_users)
-    user, item = table.nonzero()
+    user, item = table.nonzero(as_tuple=True)
     if not len(user):
         raise UserError(f"{path}: no rating at all")
-    rating = torch.from_numpy(table[user, item]).float()
-    return Ratings(torch.from_numpy(user), torch.from_numpy(item + 1), rating)
-
-
-def describe(folder: Path, names: list[str], features: Tensor, field: str) -> list[str]:
-    """What every coat is by one field, in words; several values are joined."""
-    values = {column: name.split(":", 1)[1] for column, name in enumerate(names) if name.split(":")[0] == field}
-    if not values:
-        known = ", ".join(dict.fromkeys(name.split(":")[0] for name in names))
-        raise UserError(f"{folder / FEATURES / 'item_features_map.txt'}: no field {field}: attributes may name {known}")
-    return [" ".join(value for column, value in values.items() if row[column]) for row in features]
+    return Ratings(user, item + 1, table[user, item].float())
 
 
 def sequences_of_liked(rated: Ratings, liked: int, num_users: int, num_items: int, seed: int) -> Interactions:
     """A sequence for every user: his own id, num_items + 1 + u, and the coats that he liked, in a drawn order."""
     rng = np.random.default_rng(seed)
     taste = rated.select(rated.rating >= liked)
-    return Interactions.from_sequences(
-        [
-            [num_items + 1 + user, *rng.permutation(taste.item[taste.user == user].numpy()).tolist()]
-            for user in range(num_users)
-        ]
-    )
+    coats = (rng.permutation(taste.item[taste.user == user].numpy()).tolist() for user in range(num_users))
+    return Interactions.from_sequences([[num_items + 1 + user, *liked] for user, liked in enumerate(coats)])

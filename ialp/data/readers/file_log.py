@@ -1,4 +1,4 @@
-"""Logs that are read from files: what all readers share."""
+"""Logs that are read from files: what all readers share once a file is split into cells."""
 
 import logging
 from abc import abstractmethod
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+from typing_extensions import override
 
 from ialp.data.catalogue import Catalogue
 from ialp.data.interactions import Interactions
-from ialp.data.log import Log, LogSource
+from ialp.data.log import Log, LogSource, PromptWords, Split
 from ialp.data.readers.cells import Numbering, clean_ids, clean_ratings, clean_times
 from ialp.data.readers.intake import LINE, Intake
 from ialp.data.readers.table import Table
@@ -52,71 +53,42 @@ class RawLog:
 
 
 class FileLog(LogSource):
-    """A log that is read from files. A subclass writes `read`, and hands on what all logs have.
+    """A log that is read from files. A subclass writes `read`: which files there are and what their columns mean.
 
     Args:
-        name: Of the log.
+        name: Name of the log.
         attributes: Columns of the items that make their text, in this order.
-        scenario: Kind of platform, as the prompt names it.
-        item_word: What is recommended, as the prompt names it.
-        behavior: What users do with it, as the prompt names it.
+        words: Words of the judge's prompt.
         max_words: Every attribute is cut to so many words.
-        test_fraction: Share of the sequences that make the test world.
-        split_seed: Seed of that choice.
+        split: Which sequences make the test world.
     """
 
-    def __init__(
-        self,
-        name: str,
-        attributes: Sequence[str],
-        scenario: str,
-        item_word: str,
-        behavior: str,
-        max_words: int,
-        test_fraction: float,
-        split_seed: int,
-    ) -> None:
-        self.name = name
-        self.attributes = list(attributes)
-        self.scenario, self.item_word, self.behavior = scenario, item_word, behavior
-        self.max_words = max_words
-        self.test_fraction, self.split_seed = test_fraction, split_seed
+    def __init__(self, name: str, attributes: Sequence[str], words: PromptWords, max_words: int, split: Split) -> None:
+        self.name, self.attributes, self.words = name, list(attributes), words
+        self.max_words, self.split = max_words, split
 
     @abstractmethod
     def read(self, intake: Intake) -> RawLog:
         """Read the files whole.
 
         Raises:
-            UserError: They cannot be used; the text names file and line.
+            UserError: They cannot be used; the message names file and line.
         """
 
+    @override
     def load(self) -> Log:
-        """Read the files and split the sequences.
-
-        Raises:
-            UserError: A file is missing or cannot be used; the text names file and line.
-        """
         intake = Intake()
         raw = self.read(intake)
-        interactions = Interactions.from_arrays(
-            raw.interactions["item"].to_numpy(), raw.interactions["sequence"].to_numpy()
-        )
+        columns = (raw.interactions[name].to_numpy() for name in ("item", "sequence"))
+        interactions = Interactions.from_arrays(*columns)
         if dropped := intake.cleaned.get(ONE_ITEM):
             total = dropped.count + len(interactions)
             logger.warning(
                 "%s: %d of %d sequences have one item only and are left out", dropped.first, dropped.count, total
             )
         texts = {name: raw.items[name].to_list() for name in self.attributes}
-        train, test = interactions.split(self.test_fraction, self.split_seed)
-        return Log(
-            name=self.name,
-            catalogue=Catalogue(raw.items[ITEM].to_list(), texts, self.max_words),
-            train=train,
-            test=test,
-            scenario=self.scenario,
-            item_word=self.item_word,
-            behavior=self.behavior,
-        )
+        catalogue = Catalogue(raw.items[ITEM].to_list(), texts, self.max_words)
+        return Log(self.name, catalogue, *self.split(interactions), self.words)
 
 
 def check_attributes(name: str, where: str, attributes: Sequence[str], item: str = ITEM) -> None:
@@ -127,30 +99,42 @@ def check_attributes(name: str, where: str, attributes: Sequence[str], item: str
         raise UserError(f"{name}: attributes are {', '.join(attributes)}: name each text column once, {item} is none")
 
 
-@dataclass
-class Columns:
-    """Names of the columns of a log.
+def check_known(what: str, attributes: Sequence[str], known: Sequence[str]) -> None:
+    """Attributes are among those that the format has."""
+    if unknown := sorted(set(attributes) - set(known)):
+        raise UserError(f"attributes has {', '.join(unknown)}: {what} has {', '.join(known)}")
 
-    Attributes:
+
+def find_file(places: Sequence[Path], hint: str) -> Path:
+    """The first place where a file lies."""
+    for place in places:
+        if place.is_file():
+            return place
+    raise UserError(f"no {places[0].name} at {' or '.join(map(str, places))}: {hint}")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of interactions are called.
+
+    Args:
         user: Makes the sequences.
         item: The item's id.
-        time: When it was; None where the order of the rows is the order of time.
-        rating: None where there is none.
-        lowest: Least rating there is.
-        highest: Greatest rating there is.
-        least: Ratings below are left out.
+        time: A number or date; null where the order of the rows is the order of time.
+        rating: Null where there is none.
+        rating_range: Least and greatest rating there is.
+        min_rating: Interactions rated lower are left out; null keeps all.
     """
 
-    user: str
+    user: str = "user_id"
     item: str = ITEM
     time: str | None = "timestamp"
     rating: str | None = None
-    lowest: float = 1
-    highest: float = 5
-    least: float | None = None
+    rating_range: tuple[float, float] = (1, 5)
+    min_rating: float | None = None
 
     @property
-    def all(self) -> list[str]:
+    def names(self) -> list[str]:
         """Those there are."""
         return [name for name in (self.user, self.item, self.time, self.rating) if name]
 
@@ -161,31 +145,34 @@ def read_items(table: Table, item: str, attributes: Sequence[str], intake: Intak
     Raises:
         UserError: See `Table.rows`; an item without an id or without any text, an id that appears twice.
     """
-    path = table.path
     rows = pl.concat(table.rows([item, *attributes], intake))
-    rows = clean_ids(path, rows, item, "item without an id", intake)
-    rows = sift_items(path, rows, item, attributes, intake)
+    rows = clean_ids(table.path, rows, item, "item without an id", intake)
+    rows = check_items(table.path, rows, item, attributes, intake)
     return rows.select(pl.col(item).alias(ITEM), *attributes)
 
 
-def sift_items(path: Path, rows: pl.DataFrame, item: str, attributes: Sequence[str], intake: Intake) -> pl.DataFrame:
-    """Every item once, and each with a text."""
-    rows = intake.drop_or_raise(
-        path, rows, ~pl.col(item).is_first_distinct(), 'item id "{}" appears a second time', item
-    )
-    said = 'item "{}" has no text in any of: ' + ", ".join(attributes)
-    return intake.drop_or_raise(path, rows, silent(attributes), said, item)
+def check_items(path: Path, rows: pl.DataFrame, item: str, attributes: Sequence[str], intake: Intake) -> pl.DataFrame:
+    """Rows of items that appear the first time and have a text."""
+    again = ~pl.col(item).is_first_distinct()
+    rows = intake.drop_or_raise(path, rows, again, 'item id "{}" appears a second time', item)
+    message = 'item "{}" has no text in any of: ' + ", ".join(attributes)
+    return intake.drop_or_raise(path, rows, textless(attributes), message, item)
 
 
-def silent(attributes: Sequence[str]) -> pl.Expr:
+def textless(attributes: Sequence[str]) -> pl.Expr:
     """True for an item without any text."""
     return pl.all_horizontal(pl.col(name) == "" for name in attributes)
 
 
 def read_interactions(
-    table: Table, columns: Columns, items: Numbering, intake: Intake, item_file: Path | None
+    table: Table,
+    columns: Columns,
+    items: Numbering,
+    intake: Intake,
+    item_file: Path | None = None,
+    users: Numbering | None = None,
 ) -> pl.DataFrame:
-    """Columns user, item and timestamp in the order of the file; users are numbered as they first appear.
+    """Columns sequence (from 1; the number of the user), item and timestamp in the order of the file.
 
     Args:
         table: The rows.
@@ -193,56 +180,64 @@ def read_interactions(
         items: Known items. Those without `item_file` are numbered as they appear.
         intake: Refuses or counts bad rows.
         item_file: Where the items are from.
+        users: Users of several files; numbered as they appear.
 
     Raises:
         UserError: See `Table.rows`; no user or item, an unknown item, a time or rating that is none.
     """
-    path, users, parts = table.path, Numbering(columns.user), []
-    wanted = columns.all if item_file else [*columns.all, *items.columns[1:]]
-    for rows in table.rows(wanted, intake):
-        rows = clean_ids(path, rows, columns.user, f"no {columns.user}", intake)
-        rows = clean_ids(path, rows, columns.item, f"no {columns.item}", intake)
-        if columns.time:
-            rows = clean_times(path, rows, columns.time, intake)
-        else:
-            rows = rows.with_columns(pl.col(LINE).cast(pl.Float64).alias("timestamp"))
-        if columns.rating:
-            rows = clean_ratings(path, rows, columns.rating, columns.lowest, columns.highest, intake)
-            if columns.least is not None:
-                low = pl.col(columns.rating) < columns.least
-                intake.note_rows(path, rows, low, f"interactions rated below {columns.least:g}, left out")
-                rows = rows.filter(~low)
+    users, parts = users or Numbering(columns.user), []
+    for rows in table.rows([*columns.names, *items.beside], intake):
+        rows = _clean(table.path, rows, columns, intake)
         rows = rows.rename({columns.item: items.key}) if columns.item != items.key else rows
         if item_file:
-            rows = rows.with_columns(items.look_up(rows).alias("_item"))
-            unknown = f'item "{{}}" is not in {item_file}'
-            rows = intake.drop_or_raise(path, rows, pl.col("_item").is_null(), unknown, items.key)
-        else:
-            rows = intake.drop_or_raise(
-                path, rows, silent(items.columns[1:]), 'item "{}" has no text in this row', items.key
+            rows, message = (
+                rows.with_columns(items.look_up(rows).alias("_number")),
+                f'item "{{}}" is not in {item_file}',
             )
-            rows = rows.with_columns(items.number(rows).alias("_item"))
-        parts.append(rows.select(users.number(rows).alias("user"), pl.col("_item").alias("item"), pl.col("timestamp")))
+            rows = intake.drop_or_raise(table.path, rows, pl.col("_number").is_null(), message, items.key)
+        else:
+            if items.beside:
+                message = 'item "{}" has no text in this row'
+                rows = intake.drop_or_raise(table.path, rows, textless(items.beside), message, items.key)
+            rows = rows.with_columns(items.number(rows).alias("_number"))
+        item = pl.col("_number").alias("item")
+        parts.append(rows.select(users.number(rows).alias("sequence"), item, "timestamp"))
     return pl.concat(parts)
 
 
-def sort_by_time(path: Path, rows: pl.DataFrame, intake: Intake, drop_repeated: bool) -> pl.DataFrame:
-    """Rows user, item, timestamp by user and then by time; equal times keep their order."""
-    rows = rows.sort("user", maintain_order=True)
-    backwards = (pl.col("timestamp").diff() < 0) & (pl.col("user").diff() == 0)
-    intake.note(UNSORTED, int(rows.select(backwards.sum()).item() or 0), str(path))
-    rows = rows.sort("user", "timestamp", maintain_order=True)
-    if drop_repeated:
-        once = rows.unique(["user", "item", "timestamp"], keep="first", maintain_order=True)
-        intake.note(REPEATED, rows.height - once.height, str(path))
-        return once
+def _clean(path: Path, rows: pl.DataFrame, columns: Columns, intake: Intake) -> pl.DataFrame:
+    """Rows with a user, an item, a `timestamp` and a sufficient rating."""
+    for name in (columns.user, columns.item):
+        rows = clean_ids(path, rows, name, f"no {name}", intake)
+    if columns.time:
+        rows = clean_times(path, rows, columns.time, intake)
+    else:
+        rows = rows.with_columns(pl.col(LINE).cast(pl.Float64).alias("timestamp"))
+    if columns.rating:
+        rows = clean_ratings(path, rows, columns.rating, *columns.rating_range, intake)
+        if columns.min_rating is not None:
+            low, what = pl.col(columns.rating) < columns.min_rating, f"rated below {columns.min_rating:g}"
+            rows = intake.leave_out(path, rows, low, f"interactions {what}, left out")
     return rows
+
+
+def sort_by_time(path: Path, rows: pl.DataFrame, intake: Intake, drop_repeated: bool = True) -> pl.DataFrame:
+    """Rows sequence, item, timestamp by sequence and then by time; equal times keep their order."""
+    rows = rows.sort("sequence", maintain_order=True)
+    backwards = (pl.col("timestamp").diff() < 0) & (pl.col("sequence").diff() == 0)
+    intake.note(UNSORTED, int(rows.select(backwards.sum()).item() or 0), str(path))
+    rows = rows.sort("sequence", "timestamp", maintain_order=True)
+    if not drop_repeated:
+        return rows
+    once = rows.unique(["sequence", "item", "timestamp"], keep="first", maintain_order=True)
+    intake.note(REPEATED, rows.height - once.height, str(path))
+    return once
 
 
 def make_log(
     path: Path, items: pl.DataFrame, rows: pl.DataFrame, intake: Intake, sequence_word: str = "sequence"
 ) -> RawLog:
-    """The log of sorted rows (`sequence`, item, timestamp); sequences of one item are left out and counted.
+    """The log of sorted rows; sequences of one item are left out and counted.
 
     Raises:
         UserError: There are fewer than two items, or no sequence of two.
@@ -252,7 +247,6 @@ def make_log(
     kept = rows.filter(pl.len().over("sequence") > 1)
     if kept.is_empty():
         raise UserError(f"{path}: every {sequence_word} has one interaction: a sequence needs two or more")
-    before, after = rows["sequence"].n_unique(), kept["sequence"].n_unique()
-    intake.note(ONE_ITEM, before - after, str(path))
+    intake.note(ONE_ITEM, rows["sequence"].n_unique() - kept["sequence"].n_unique(), str(path))
     number = pl.col("sequence").rle_id().cast(pl.UInt32)
     return RawLog(items, kept.select(number.alias("sequence"), "item", "timestamp"))

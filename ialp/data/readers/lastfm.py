@@ -1,38 +1,45 @@
 """Exports of Last.fm scrobbles, as several programs write them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
+from typing_extensions import override
 
-from ialp.data.readers.cells import Numbering, clean_times
-from ialp.data.readers.file_log import ITEM, FileLog, RawLog, check_attributes, make_log, sort_by_time
+from ialp.data.log import DEFAULT_SPLIT, MUSIC, PromptWords, Split
+from ialp.data.readers.cells import Numbering
+from ialp.data.readers.file_log import (
+    ITEM,
+    Columns,
+    FileLog,
+    RawLog,
+    check_attributes,
+    check_known,
+    make_log,
+    read_interactions,
+    sort_by_time,
+)
 from ialp.data.readers.intake import LINE, Intake
-from ialp.data.readers.table import Table, TextTable, open_table
+from ialp.data.readers.table import Table
+from ialp.data.readers.text_table import TextFormat, TextTable, open_table
 from ialp.errors import UserError
 
 ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".parquet")
-TIME_NAMES = (
-    "uts",
-    "timestamp",
-    "unix_timestamp",
-    "utc_time",
-    "datetime",
-    "date_time",
-    "scrobble_time",
-    "date",
-    "time",
-)
-NAMES = {
+NAMES = {  # of columns in exports, in lower case and with underscores
+    "user": ("user", "username", "user_id", "userid"),
     "artist": ("artist", "artist_name"),
     "title": ("track", "title", "track_name", "song", "name"),
     "album": ("album", "album_name", "album_title"),
-    "user": ("user", "username", "user_id", "userid"),
+    "time": (
+        *("uts", "timestamp", "unix_timestamp", "utc_time", "datetime", "date_time", "scrobble_time"),
+        *("date", "time"),
+    ),
 }
 WITHOUT_HEADER = {
     4: ["artist", "album", "track", "date"],  # the converter of the site's most used exporter page
     6: ["user", "date", "artist_mbid", "artist", "track_mbid", "track"],  # the published log of 1,000 users
 }
+TEXTS = ("artist", "title", "album")
 UNDATED = "plays without a date (being played when exported), left out"
 CUT = "sessions cut where they reach max_plays, and continued as another"
 
@@ -50,13 +57,10 @@ class LastfmLog(FileLog):
         gap_minutes: A longer pause between two plays begins a new session.
         max_plays: Plays of a session; what follows is the next one.
         attributes: What makes a track's text, in this order: of title, album, artist.
-        name: Of the log.
-        scenario: Kind of platform, as the prompt names it.
-        item_word: What is recommended, as the prompt names it.
-        behavior: What users do with it, as the prompt names it.
+        name: Name of the log.
+        words: Words of the judge's prompt.
         max_words: Every attribute is cut to so many words.
-        test_fraction: Share of the sessions that make the test world.
-        split_seed: Seed of that choice.
+        split: Which sessions make the test world.
     """
 
     def __init__(
@@ -66,30 +70,29 @@ class LastfmLog(FileLog):
         max_plays: int = 20,
         attributes: list[str] = ["title", "album", "artist"],  # noqa: B006 - shown as such in the CLI's help
         name: str = "lastfm",
-        scenario: str = "music",
-        item_word: str = "track",
-        behavior: str = "listening",
+        words: PromptWords = MUSIC,
         max_words: int = 12,
-        test_fraction: float = 0.2,
-        split_seed: int = 0,
+        split: Split = DEFAULT_SPLIT,
     ) -> None:
         check_attributes(name, "the export", attributes)
-        if unknown := set(attributes) - {"title", "album", "artist"}:
-            raise UserError(f"attributes has {', '.join(sorted(unknown))}: a track has title, album and artist")
+        check_known("a track", attributes, ("title", "album", "artist"))
         if gap_minutes <= 0:
             raise UserError(f"gap_minutes is {gap_minutes}: it must be above 0")
         if max_plays < 2:
             raise UserError(f"max_plays is {max_plays}: a sequence needs two or more")
-        super().__init__(name, attributes, scenario, item_word, behavior, max_words, test_fraction, split_seed)
+        super().__init__(name, attributes, words, max_words, split)
         self.root = root
         self.gap_minutes, self.max_plays = gap_minutes, max_plays
 
+    @override
     def read(self, intake: Intake) -> RawLog:
-        """All files, whole."""
-        tracks, users = Numbering("key", ("artist", "title", "album")), Numbering("user")
-        parts = [read_export(path, tracks, users, intake) for path in self.files()]
-        path = Path(self.root)
-        rows = sort_by_time(path, pl.concat(parts), intake, drop_repeated=True)
+        path, tracks, users = Path(self.root), Numbering("key", TEXTS), Numbering("user")
+        parts = []
+        for table in map(Export, self.files()):
+            plays = read_interactions(table, Columns("user", "key", "date"), tracks, intake, users=users)
+            trend = plays.select(pl.col("timestamp").diff().sign().sum()).item()
+            parts.append(plays.reverse() if trend < 0 else plays)  # many exports have the latest play first
+        rows = sort_by_time(path, pl.concat(parts), intake)
         items = tracks.table.select(("t" + (pl.col("_number") - 1).cast(pl.String)).alias(ITEM), *self.attributes)
         return make_log(path, items, self.sessions(path, rows, intake), intake, "session")
 
@@ -103,9 +106,9 @@ class LastfmLog(FileLog):
         raise UserError(f"{path}: no export in it: they end in {', '.join(ENDINGS)}")
 
     def sessions(self, path: Path, rows: pl.DataFrame, intake: Intake) -> pl.DataFrame:
-        """Sorted plays with their session: `sequence`, item, timestamp."""
+        """Sorted plays, with the session in place of the listener as their sequence."""
         pause = pl.col("timestamp").diff() > 60 * self.gap_minutes
-        begins = (pause | (pl.col("user").diff() != 0)).fill_null(True)
+        begins = (pause | (pl.col("sequence").diff() != 0)).fill_null(True)
         rows = rows.with_columns(begins.cum_sum().alias("session"))
         nth = pl.int_range(pl.len()).over("session")
         intake.note(CUT, int(rows.select((nth == self.max_plays).sum()).item()), str(path))
@@ -113,69 +116,43 @@ class LastfmLog(FileLog):
         return rows.select(sequence.alias("sequence"), "item", "timestamp")
 
 
-def read_export(path: Path, tracks: Numbering, users: Numbering, intake: Intake) -> pl.DataFrame:
-    """Plays of one file: columns user, item and timestamp; the oldest first where the file has the latest first."""
-    table, times = recognise(path)
-    named = {what: _first(table.columns, NAMES[what]) for what in NAMES}
-    for what in ("artist", "title"):
-        if not named[what]:
-            raise UserError(
-                f"{path}:1: no column of the {what}: it is called {' or '.join(NAMES[what])}; the header has "
-                + ", ".join(table.columns)
-            )
-    parts = []
-    for rows in table.rows([*filter(None, named.values()), *times], intake):
-        when = pl.concat_str([pl.col(name) for name in times], separator=" ").str.strip_chars().alias("date")
-        cells = (
-            pl.col(column).alias(what) if column else pl.lit(str(path) if what == "user" else "").alias(what)
-            for what, column in named.items()
-        )
-        rows = rows.select(LINE, *cells, when)
-        undated = pl.col("date").is_in(["", "0", "01 Jan 1970 00:00", "01 Jan 1970, 00:00"])
-        intake.note_rows(path, rows, undated, UNDATED)
-        rows = clean_times(path, rows.filter(~undated), "date", intake)
-        for what in ("artist", "title"):
-            rows = intake.drop_or_raise(path, rows, pl.col(what) == "", f"no {what}")
-        rows = rows.with_columns(_key("artist", "title").alias("key"))
-        parts.append(rows.select(users.number(rows).alias("user"), tracks.number(rows).alias("item"), "timestamp"))
-    plays = pl.concat(parts)
-    trend = plays.select(pl.col("timestamp").diff().sign().sum()).item()
-    return plays.reverse() if trend < 0 else plays
+class Export(Table):
+    """The plays of one file: columns user, key (of the track), artist, title, album and date."""
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.columns = ["user", "key", *TEXTS, "date"]
+        table = open_table(path)
+        if isinstance(table, TextTable):
+            names = [name.lower().replace(" ", "_") for name in table.columns]
+            if not set(names) & set(NAMES["artist"]) and len(names) in WITHOUT_HEADER:
+                names = WITHOUT_HEADER[len(names)]
+                table = TextTable(path, TextFormat(table.separator, names))
+            table.columns = names
+        self.table = table
+        self.named = {
+            what: next((name for name in known if name in table.columns), None) for what, known in NAMES.items()
+        }
+        if missing := [what for what in ("artist", "title", "time") if not self.named[what]]:
+            known, found = " or ".join(NAMES[missing[0]]), ", ".join(table.columns)[:200]
+            raise UserError(f"{path}:1: no column of the {missing[0]}: it is called {known}; the header has {found}")
 
-def recognise(path: Path) -> tuple[Table, list[str]]:
-    """The table with its columns' names, lower case with underscores, and those that make the time."""
-    table = open_table(path)
-    if isinstance(table, TextTable):
-        plain = [_plain(name) for name in table.columns]
-        header = any(name in NAMES["artist"] for name in plain)
-        if not header and (names := WITHOUT_HEADER.get(len(plain))):
-            table = TextTable(path, table.separator, names=names)
-        elif not header:
-            raise UserError(
-                f"{path}:1: no column of the artist, and not 4 or 6 columns as exports without a header have: "
-                f"this line has {len(plain)}: {', '.join(table.columns)[:60]}"
-            )
-        else:
-            table.columns = plain
-    times = [name for name in TIME_NAMES if name in table.columns][:1]
-    if not times:
-        raise UserError(
-            f"{path}:1: no column of the time: it is called {' or '.join(TIME_NAMES)}; the header has "
-            + ", ".join(table.columns)
-        )
-    return table, ["date", "time"] if times == ["date"] and "time" in table.columns else times
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower().replace(" ", "_")
-
-
-def _first(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    return next((name for name in names if name in columns), None)
-
-
-def _key(*names: str) -> pl.Expr:
-    """Texts without their case and spaces, as one."""
-    plain = (pl.col(name).str.to_lowercase().str.replace_all(r"\s+", " ") for name in names)
-    return pl.concat_str(list(plain), separator="\x1f")
+    @override
+    def chunks(self, wanted: Sequence[str], intake: Intake) -> Iterator[pl.DataFrame]:
+        times = [str(self.named["time"])]
+        times += ["time"] if times == ["date"] and "time" in self.table.columns else []
+        used = [name for what, name in self.named.items() if name and what != "time"]
+        when = pl.concat_str(times, separator=" ").str.strip_chars().alias("date")
+        cells = [
+            pl.col(name).alias(what) if name else pl.lit(str(self.path) if what == "user" else "").alias(what)
+            for what, name in self.named.items()
+            if what != "time"
+        ]
+        for rows in self.table.rows([*used, *times], intake):
+            rows = rows.select(LINE, *cells, when)
+            undated = pl.col("date").is_in(["", "0", "01 Jan 1970 00:00", "01 Jan 1970, 00:00"])
+            rows = intake.leave_out(self.path, rows, undated, UNDATED)
+            for what in ("artist", "title"):
+                rows = intake.drop_or_raise(self.path, rows, pl.col(what) == "", f"no {what}")
+            plain = [pl.col(name).str.to_lowercase().str.replace_all(r"\s+", " ") for name in ("artist", "title")]
+            yield rows.with_columns(pl.concat_str(plain, separator="\x1f").alias("key"))

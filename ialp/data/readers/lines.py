@@ -13,7 +13,7 @@ from ialp.errors import UserError
 
 BLOCK = 2**24  # bytes: memory follows the block, not the file
 PIECE = 2**20
-MAX_LINE = 2**24  # bytes: a longer line is no line
+MAX_LINE = 2**24  # bytes
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 OTHER_KINDS = {
     b"PK\x03\x04": "a zip archive: unpack it first",
@@ -29,8 +29,8 @@ def read_blocks(path: Path, intake: Intake) -> Iterator[tuple[int, str]]:
     A byte order mark is left out. Files that begin like gzip are unpacked, whatever their name.
 
     Raises:
-        UserError: The file cannot be opened, is empty, no UTF-8, no text, a gzip file that is damaged or ends early, or
-            has a line of more than 16 MiB. The text names the line.
+        UserError: The file cannot be opened, is empty, not UTF-8, not text, a gzip file that is damaged or ends early,
+            or has a line of more than 16 MiB. The message names the line.
     """
     with intake.open(path) as raw:
         number, rest = 1, bytearray()
@@ -50,7 +50,7 @@ def read_blocks(path: Path, intake: Intake) -> Iterator[tuple[int, str]]:
 
 def _pieces(path: Path, raw: BinaryIO, intake: Intake) -> Iterator[bytes]:
     """The unpacked bytes, a piece at a time."""
-    start = raw.read(4)
+    start, size = raw.read(4), path.stat().st_size
     raw.seek(0)
     for magic, what in OTHER_KINDS.items():
         if start.startswith(magic):
@@ -63,7 +63,7 @@ def _pieces(path: Path, raw: BinaryIO, intake: Intake) -> Iterator[bytes]:
     try:
         while piece := file.read1(PIECE):  # type: ignore[union-attr]
             lines += piece.count(b"\n")
-            intake.progress.at(raw.tell())
+            intake.progress(path, raw.tell(), size)
             yield piece.removeprefix(BYTE_ORDER_MARK) if at_start else piece
             at_start = False
     except EOFError:
@@ -73,7 +73,7 @@ def _pieces(path: Path, raw: BinaryIO, intake: Intake) -> Iterator[bytes]:
 
 
 def _decode(path: Path, number: int, data: bytes) -> str:
-    """UTF-8 text without NUL."""
+    """UTF-8 text without NUL; `number` is that of the first line."""
     text, wrong = "", len(data)
     try:
         text = data.decode("utf-8")
@@ -98,9 +98,8 @@ def split_lines(number: int, text: str) -> pl.DataFrame:
 
 
 def first_lines(path: Path, count: int) -> list[tuple[int, str]]:
-    """Number and text of the first lines that are not blank, to tell the format by."""
+    """Number and text of the first lines that are not blank, to recognise the format."""
     for number, text in read_blocks(path, Intake()):
         lines = enumerate(text.split("\n", 20 * count)[: 20 * count], start=number)
-        shown = [(line, content.removesuffix("\r")) for line, content in lines if content.strip()]
-        return shown[:count]
+        return [(line, content.removesuffix("\r")) for line, content in lines if content.strip()][:count]
     return []

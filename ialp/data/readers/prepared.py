@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from typing_extensions import override
 
 from ialp import __version__
-from ialp.data.log import Log
-from ialp.data.readers.file_log import ITEM, FileLog, RawLog, sift_items
+from ialp.data.log import DEFAULT_SPLIT, Log, PromptWords, Split
+from ialp.data.readers.file_log import ITEM, FileLog, RawLog, check_items, check_known
 from ialp.data.readers.intake import LINE, Intake
+from ialp.data.readers.table import PARQUET_ERRORS, broken_parquet
 from ialp.errors import UserError
 from ialp.recorded import description
 
 MANIFEST, ITEMS, INTERACTIONS = "manifest.json", "items.parquet", "interactions.parquet"
 FORMAT = 1
-DESCRIBED = ("name", "attributes", "scenario", "item_word", "behavior")
-KEYS = {"format": int, **dict.fromkeys(DESCRIBED, str), "attributes": list, "counts": dict, "files": dict}
+KEYS = {"format": int, "name": str, "attributes": list, "words": dict, "counts": dict, "files": dict}
 TYPES = {"sequence": pl.UInt32, "item": pl.UInt32, "timestamp": pl.Float64}
 
 
@@ -32,53 +32,47 @@ class PreparedLog(FileLog):
     Args:
         root: The folder.
         attributes: What makes an item's text, in this order; null takes what the folder has.
-        scenario: Kind of platform, as the prompt names it; null takes the folder's.
-        item_word: What is recommended, as the prompt names it; null takes the folder's.
-        behavior: What users do with it, as the prompt names it; null takes the folder's.
+        words: Words of the judge's prompt; null takes the folder's.
         max_words: Every attribute is cut to so many words.
-        test_fraction: Share of the sequences that make the test world.
-        split_seed: Seed of that choice.
+        split: Which sequences make the test world.
     """
 
     def __init__(
         self,
         root: str,
         attributes: list[str] | None = None,
-        scenario: str | None = None,
-        item_word: str | None = None,
-        behavior: str | None = None,
+        words: PromptWords | None = None,
         max_words: int = 12,
-        test_fraction: float = 0.2,
-        split_seed: int = 0,
+        split: Split = DEFAULT_SPLIT,
     ) -> None:
-        words = scenario or "", item_word or "", behavior or ""  # load() asks the manifest for what is empty
-        super().__init__("", attributes or [], *words, max_words, test_fraction, split_seed)
-        self.root = root
+        super().__init__("", attributes or [], words or PromptWords(), max_words, split)
+        self.root, self.own_words = root, words
 
+    @override
     def load(self) -> Log:
-        """Read the folder and split the sequences; what the arguments leave open, the manifest says."""
-        manifest = read_manifest(Path(self.root))
-        for key in DESCRIBED:
-            setattr(self, key, getattr(self, key) or manifest[key])
-        if unknown := [name for name in self.attributes if name not in manifest["attributes"]]:
-            known = ", ".join(manifest["attributes"])
-            raise UserError(f"{Path(self.root) / MANIFEST}: attributes has {unknown[0]}: the folder has {known}")
+        path = Path(self.root)
+        manifest = read_manifest(path)
+        self.name, self.attributes = manifest["name"], self.attributes or manifest["attributes"]
+        self.words = self.own_words or PromptWords(**manifest["words"])
+        check_known(f"the folder {path}", self.attributes, manifest["attributes"])
         return super().load()
 
+    @override
     def read(self, intake: Intake) -> RawLog:
-        """Both tables, verified: hashes, ids, texts, order and counts."""
         folder = Path(self.root)
         manifest = read_manifest(folder)
         for name in (ITEMS, INTERACTIONS):
             _verify(folder / name, manifest["files"].get(name) or {}, intake)
         texts = dict.fromkeys([ITEM, *manifest["attributes"]], pl.String)
-        items = _check_items(folder / ITEMS, _read(folder / ITEMS, texts, intake), manifest["attributes"], intake)
-        rows = _read(folder / INTERACTIONS, TYPES, intake)
-        raw = RawLog(items, _check_interactions(folder / INTERACTIONS, rows, items.height, intake))
+        items = _read(folder / ITEMS, texts, intake)
+        items = intake.drop_or_raise(folder / ITEMS, items, pl.col(ITEM) == "", "item without an id")
+        items = check_items(folder / ITEMS, items, ITEM, manifest["attributes"], intake)
+        rows = _check_interactions(folder / INTERACTIONS, items.height, intake)
+        raw = RawLog(items.drop(LINE), rows.drop(LINE))
         for name, value in raw.counts.items():
             if abs(manifest["counts"].get(name, -1) - value) > 1e-9:
-                said = f"{folder / MANIFEST}: counts.{name} is {manifest['counts'].get(name)}, the tables have {value}"
-                intake.fail(UserError(f"{said}: prepare the log again"))
+                found = f"counts.{name} is {manifest['counts'].get(name)}, the tables have {value}"
+                intake.fail(UserError(f"{folder / MANIFEST}: {found}: prepare the log again"))
         return raw
 
 
@@ -101,13 +95,13 @@ def write_prepared(source: FileLog, out: Path, intake: Intake, overwrite: bool =
     raw = source.read(intake)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-        try:
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as work:
+            made = Path(work) / "new"
+            made.mkdir()
             manifest = _write(made, raw, source, intake)
-            made.chmod(0o755)  # mkdtemp's folders are their owner's alone
-            _move(made, out)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+            if out.exists():
+                os.replace(out, Path(work) / "old")
+            os.replace(made, out)
     except OSError as error:
         raise UserError(f"{out}: {error.strerror or error}: it cannot be written") from None
     return manifest
@@ -127,13 +121,15 @@ def _write(folder: Path, raw: RawLog, source: FileLog, intake: Intake) -> dict[s
     raw.interactions.write_parquet(folder / INTERACTIONS, compression="zstd")
     manifest = {
         "format": FORMAT,
-        **{key: getattr(source, key) for key in DESCRIBED},
+        "name": source.name,
+        "attributes": source.attributes,
+        "words": asdict(source.words),
         "counts": raw.counts,
         "cleaned": {what: asdict(finding) for what, finding in intake.cleaned.items()},
         "bad_rows": intake.bad_rows,
         "reader": description(source),
-        "sources": {str(path): _seal(path) for path in dict.fromkeys(intake.sources)},
-        "files": {name: _seal(folder / name) for name in (ITEMS, INTERACTIONS)},
+        "sources": {str(path): seal(path) for path in dict.fromkeys(intake.sources)},
+        "files": {name: seal(folder / name) for name in (ITEMS, INTERACTIONS)},
         "ialp": __version__,
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -143,18 +139,8 @@ def _write(folder: Path, raw: RawLog, source: FileLog, intake: Intake) -> dict[s
     return manifest
 
 
-def _move(made: Path, out: Path) -> None:
-    """To its place, in one step; an older folder goes when the new one stands."""
-    if not (out / MANIFEST).exists():
-        os.replace(made, out)
-        return
-    old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.old."))
-    os.replace(out, old)
-    os.replace(made, out)
-    shutil.rmtree(old)
-
-
-def _seal(path: Path) -> dict[str, Any]:
+def seal(path: Path) -> dict[str, Any]:
+    """Size and SHA-256 of a file."""
     with path.open("rb") as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
@@ -187,12 +173,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def _verify(path: Path, sealed: Mapping[str, Any], intake: Intake) -> None:
     """The file's hash is the manifest's."""
     try:
-        found = _seal(path)["sha256"]
+        found = seal(path)["sha256"]
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}: prepare the log again") from None
     if found != sealed.get("sha256"):
-        said = f"sha256 is {found[:12]}…, {MANIFEST} says {str(sealed.get('sha256'))[:12]}…"
-        intake.fail(UserError(f"{path}: {said}: it has changed since it was prepared; prepare the log again"))
+        hashes = f"sha256 is {found[:12]}…, {MANIFEST} says {str(sealed.get('sha256'))[:12]}…"
+        intake.fail(UserError(f"{path}: {hashes}: it has changed since it was prepared; prepare the log again"))
 
 
 def _read(path: Path, types: Mapping[str, Any], intake: Intake) -> pl.DataFrame:
@@ -200,37 +186,27 @@ def _read(path: Path, types: Mapping[str, Any], intake: Intake) -> pl.DataFrame:
     try:
         with intake.open(path):
             table = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(f"{path}: no whole Parquet file ({reason}): prepare the log again") from None
+    except PARQUET_ERRORS as error:
+        raise broken_parquet(path, error) from None
     for name, kind in types.items():
         if table.schema.get(name) != kind:
-            raise UserError(
-                f"{path}: column {name} is {table.schema.get(name, 'missing')}, not {kind}: prepare it again"
-            )
+            found = table.schema.get(name, "missing")
+            raise UserError(f"{path}: column {name} is {found}, not {kind}: prepare the log again")
     return table.select(list(types)).with_row_index(LINE, offset=1)
 
 
-def _check_items(path: Path, rows: pl.DataFrame, attributes: list[str], intake: Intake) -> pl.DataFrame:
-    rows = intake.drop_or_raise(path, rows, pl.col(ITEM) == "", "item without an id")
-    return sift_items(path, rows, ITEM, attributes, intake).drop(LINE)
-
-
-def _check_interactions(path: Path, rows: pl.DataFrame, num_items: int, intake: Intake) -> pl.DataFrame:
-    known = pl.col("item").is_between(1, num_items)
-    rows = intake.drop_or_raise(path, rows, ~known, f"column item is {{}}: items are 1 to {num_items}", "item")
-    rows = intake.drop_or_raise(
-        path, rows, ~pl.col("timestamp").is_finite(), "column timestamp is {}: no time", "timestamp"
-    )
-    step = pl.col("sequence").cast(pl.Int64).diff().fill_null(2 * pl.col("sequence").cast(pl.Int64))  # the first is 0
-    rows = intake.drop_or_raise(
-        path, rows, ~step.is_in([0, 1]), "column sequence is {}: it rises by 1 from 0", "sequence"
-    )
-    backwards = (pl.col("timestamp").diff() < 0) & (pl.col("sequence").diff() == 0)
-    rows = intake.drop_or_raise(
-        path, rows, backwards.fill_null(False), "column timestamp is {}: less than before", "timestamp"
-    )
-    short = pl.len().over("sequence") < 2
-    return intake.drop_or_raise(
-        path, rows, short, "column sequence is {}: a sequence needs two items", "sequence"
-    ).drop(LINE)
+def _check_interactions(path: Path, num_items: int, intake: Intake) -> pl.DataFrame:
+    """The interactions, in the order and range that a prepared log promises."""
+    rows = _read(path, TYPES, intake)
+    sequence, item, timestamp = (pl.col(name) for name in TYPES)
+    step = sequence.cast(pl.Int64).diff().fill_null(2 * sequence.cast(pl.Int64))  # the first is 0
+    backwards = ((timestamp.diff() < 0) & (sequence.diff() == 0)).fill_null(False)
+    for bad, name, message in (
+        (~item.is_between(1, num_items), "item", f"items are 1 to {num_items}"),
+        (~timestamp.is_finite(), "timestamp", "no time"),
+        (~step.is_in([0, 1]), "sequence", "it rises by 1 from 0"),
+        (backwards, "timestamp", "less than before"),
+        (pl.len().over("sequence") < 2, "sequence", "a sequence needs two items"),
+    ):
+        rows = intake.drop_or_raise(path, rows, bad, f"column {name} is {{}}: {message}", name)
+    return rows
