@@ -12,7 +12,7 @@ class EpisodeBuffer:
     """Whole episodes of B users, handed out in minibatches of whole episodes.
 
     Args:
-        minibatches: that a rollout is cut into.
+        minibatches: that a rollout is cut into; after the last one it is cut anew, for another pass.
         seed: of the generator that decides which episodes stand together.
     """
 
@@ -31,21 +31,16 @@ class EpisodeBuffer:
             rewards: (B, T), 0 past an episode's end.
             terminated: (B,) the user left, rather than being cut at the horizon.
         """
-        order = torch.randperm(len(items), generator=self.generator)
-        self.episodes = {
-            "items": items,
-            "lengths": lengths,
-            "rewards": rewards,
-            "terminated": terminated,
-            "order": order,
-        }
+        self.episodes = {"items": items, "lengths": lengths, "rewards": rewards, "terminated": terminated}
         self.place = 0
 
     def sample(self) -> Transition:
         """The transitions of the next minibatch of episodes, with a row for each episode."""
-        users = self.episodes["order"].tensor_split(self.minibatches)[self.place]
+        number = self.place % self.minibatches
+        if number == 0:
+            self.episodes["order"] = torch.randperm(len(self.episodes["items"]), generator=self.generator)
         self.place += 1
-        return self.transitions(users)
+        return self.transitions(self.episodes["order"].tensor_split(self.minibatches)[number])
 
     def transitions(self, users: Tensor) -> Transition:
         """The transitions of the episodes of some users (E,)."""

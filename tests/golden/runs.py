@@ -327,7 +327,7 @@ def replay(log: Config, **changes: Any) -> Config:
 def whole_episodes(log: Config, **changes: Any) -> Config:
     """Users who play whole episodes between updates."""
     plain = {"log": log, "reward_model": "${upstream.reward_model}", "users": 6, "rollouts_per_epoch": 3}
-    plain |= {"minibatches": 2, "reward_scale": 0.2, "test_users": 12, "max_environment_steps": None}
+    plain |= {"minibatches": 2, "reward_scale": 0.2, "test_users": 12, "max_environment_steps": None, "passes": 1}
     return made("OnPolicyDataModule", **(plain | changes))
 
 
