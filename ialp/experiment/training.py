@@ -25,7 +25,7 @@ from ialp.experiment.checkpoint_file import newest
 from ialp.experiment.complaints import complaint
 from ialp.experiment.config_check import class_paths, find_class
 from ialp.experiment.done import write_done
-from ialp.experiment.messages import data_line, held_back, quiet
+from ialp.experiment.messages import data_line, planning, quiet
 from ialp.experiment.processes import CHILD, launched, rank
 from ialp.experiment.same_run import check_processes, check_shares
 from ialp.experiment.signals import Terminated, sigterm_as_exit
@@ -130,7 +130,7 @@ class IALPCLI(LightningCLI):
     def plan_run(self, command: str, arguments: list[str]) -> None:
         """Plan the run and name its data."""
         self.command = command
-        with held_back():
+        with planning():
             self.stage = plan(self.parse, self.keys(), arguments)
             announce(data_line(self.stage))
         self.config = self._namespace(self.stage.arguments)
