@@ -96,8 +96,8 @@ def built(arguments: list[str]) -> RunData:
     Raises:
         UserError: The config cannot be used, or has nothing to do with an oracle.
     """
-    said = "neither an oracle nor built on one; give --config configs/…_oracle.yaml"
-    return built_stage(arguments, "oracle", OracleTuning, said)
+    refusal = "neither an oracle nor built on one; give --config configs/…_oracle.yaml"
+    return built_stage(arguments, "oracle", OracleTuning, refusal)
 
 
 def finished(run: str) -> RunData:

@@ -127,8 +127,8 @@ def _draw_labels(axes: Axes, numbers: dict[str, Any]) -> None:
     bars(axes, [*list(numbers["judge"]["labels"])[:-1], "None"], won)
     axes.legend(loc="upper left")
     changed = numbers["judge"].get("order_sensitivity")
-    said = "label" if changed is None else f"label; {changed:.0%} of answers change with the order of the candidates"
-    titled(axes, "How often each label wins", said, "proportion of answers")
+    label = "label" if changed is None else f"label; {changed:.0%} of answers change with the order of the candidates"
+    titled(axes, "How often each label wins", label, "proportion of answers")
 
 
 def _draw_calibration(axes: Axes, report: OracleReport) -> None:
