@@ -98,19 +98,19 @@ class PromptDataModule(LightningDataModule):
         _, batch_size = share_of_rank(self.trainer, self.batch_size, "data.batch_size")
         return DataLoader(rows, batch_size, collate_fn=lambda indices: select(batch, indices))  # type: ignore[arg-type]
 
-    def calibration(self) -> tuple[PromptBatch, PromptBatch]:
+    def calibration_questions(self) -> tuple[PromptBatch, PromptBatch]:
         """Questions of the training world that nothing was tuned on: with the true next item, and without it."""
         generator = torch.Generator().manual_seed(self.seed + 1)
         return self._ask(*self._calibration, 0.0, generator), self._ask(*self._calibration, 1.0, generator)
 
-    def examination(self) -> tuple[PromptBatch, PromptBatch]:
+    def held_out_questions(self) -> tuple[PromptBatch, PromptBatch]:
         """Questions of the test world that hold the true next item, and the same ones without it."""
         generator = torch.Generator().manual_seed(self.HELD_OUT_SEED)
         asked = self._held_out(generator)
         return self._ask(*asked, 0.0, generator), self._ask(*asked, 1.0, generator)
 
-    def popular_examination(self) -> PromptBatch:
-        """The first questions of `examination`, with the other candidates drawn by their popularity in training."""
+    def popular_questions(self) -> PromptBatch:
+        """The first of `held_out_questions`, with the other candidates drawn by their popularity in training."""
         generator = torch.Generator().manual_seed(self.HELD_OUT_SEED)
         popularity = self.log.train.popularity(self.log.catalogue.num_items)
         return self._ask(*self._held_out(generator), 0.0, generator, popularity)

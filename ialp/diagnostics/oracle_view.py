@@ -96,7 +96,8 @@ def _draw_picks(axes: Axes, report: OracleReport) -> None:
 def _draw_none(axes: Axes, report: OracleReport) -> None:
     """Where the probability of None lies, with the true item and without it."""
     judge = report.judge
-    sides = ((judge.held, BLUE, "-", "true item there"), (judge.bare, RED, "--", "true item missing"))
+    there = (judge.with_target, BLUE, "-", "true item there")
+    sides = (there, (judge.without_target, RED, "--", "true item missing"))
     for answers, colour, dash, label in sides:
         values = answers[:, -1].exp().sort().values
         shares = [1 - place / len(values) for place in range(len(values))]

@@ -18,11 +18,10 @@ from ialp.oracle.backends.base import ORACLE_FOLDER, JudgeBackend, LoRA, Tuner
 from ialp.oracle.backends.similarity import LexicalOracle
 from ialp.oracle.cache import JudgementCache
 from ialp.oracle.calibration import NoneCalibration, fit_none
-from ialp.oracle.evaluation import examine
+from ialp.oracle.evaluation import evaluate, print_evaluations
 from ialp.oracle.judges import load_judge
 from ialp.oracle.oracle import Oracle
 from ialp.oracle.questions import PromptBatch
-from ialp.oracle.report import print_report
 
 REPORT_FILE = "report.json"
 
@@ -61,12 +60,12 @@ class OracleTuning(LightningModule):
         self.tuner: Tuner
         self.val_picked = MeanMetric()
         self._report: dict[str, dict[str, Any]] = {}
-        self._examined: tuple[JudgeBackend | None, Any] = None, None
+        self._evaluated: tuple[JudgeBackend | None, Any] = None, None
 
     def setup(self, stage: str) -> None:
         """Examine the judge as it comes, before its trainable copy takes the memory."""
         if stage == "fit":
-            self._examine("before", self.judge)
+            self._evaluate("before", self.judge)
             self.judge.release()
 
     def configure_model(self) -> None:
@@ -116,16 +115,16 @@ class OracleTuning(LightningModule):
         self.tuner.save(folder / ORACLE_FOLDER)
         self.tuner.cpu()  # the judge takes its place
         tuned = self.judge.tuned(folder)
-        held, bare = self._data.calibration()
+        held, bare = self._data.calibration_questions()
         answers, answers_bare = (self._oracle(tuned).answers(batch.questions) for batch in (held, bare))
         calibration = fit_none(answers, answers_bare, held.answer, self._data.none_share)
         calibration.save(folder / ORACLE_FOLDER)
         self._log_calibration(calibration)
-        self._examine("after", tuned, calibration.threshold)
+        self._evaluate("after", tuned, calibration.threshold)
         if not isinstance(self.judge, LexicalOracle):
-            self._examine("word overlap", LexicalOracle())
-        questions = len(self._data.examination()[0].answer)
-        print_report(self._report, questions, self._data.candidates)
+            self._evaluate("word overlap", LexicalOracle())
+        questions = len(self._data.held_out_questions()[0].answer)
+        print_evaluations(self._report, questions, self._data.candidates)
         about = {"questions": questions, "candidates": self._data.candidates, "seed": self._data.HELD_OUT_SEED}
         (folder / REPORT_FILE).write_text(json.dumps(about | self._report, indent=2) + "\n")
 
@@ -162,12 +161,12 @@ class OracleTuning(LightningModule):
             {name: torch.tensor(value, dtype=torch.float64) for name, value in figures.items()}
         )
 
-    def _examine(self, name: str, judge: JudgeBackend, none_threshold: float | None = None) -> None:
+    def _evaluate(self, name: str, judge: JudgeBackend, none_threshold: float | None = None) -> None:
         if not self.trainer.is_global_zero:
             return
-        if judge is not self._examined[0]:  # a judge that learnt nothing is not asked twice
-            self._examined = judge, examine(self._oracle(judge), *self._data.examination())
-        self._report[name] = replace(self._examined[1], none_threshold=none_threshold).figures()
+        if judge is not self._evaluated[0]:  # a judge that learnt nothing is not asked twice
+            self._evaluated = judge, evaluate(self._oracle(judge), *self._data.held_out_questions())
+        self._report[name] = replace(self._evaluated[1], none_threshold=none_threshold).figures()
 
 
 def warmup_cosine(step: int, rise: int, steps: int) -> float:

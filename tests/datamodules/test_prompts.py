@@ -118,7 +118,7 @@ def long_rows(asked: tuple[torch.Tensor, ...]) -> set[tuple[int, ...]]:
 
 def test_the_examination_asks_about_the_last_new_item_of_test_sequences():
     data = module()
-    held, bare = data.examination()
+    held, bare = data.held_out_questions()
     assert len(held.answer) == len(bare.answer) == 8
     last = {data.log.test.sequence(i)[-1].item() for i in range(len(data.log.test))}
     right = [row[a] for row, a in zip(texts_to_items(held.questions.candidates), held.answer.tolist(), strict=True)]
@@ -130,7 +130,7 @@ def test_the_examination_asks_about_the_last_new_item_of_test_sequences():
 
 
 def test_the_examination_is_the_same_for_every_seed():
-    first, second = (module(seed=seed, interactions=20).examination()[0] for seed in (0, 1))
+    first, second = (module(seed=seed, interactions=20).held_out_questions()[0] for seed in (0, 1))
     assert first.questions.prompts == second.questions.prompts
     assert torch.equal(first.answer, second.answer)
 

@@ -57,7 +57,7 @@ def test_a_language_model_learns_and_the_next_stage_loads_it(model, tmp_path, ca
     results = module.results()
     assert results["after"]["label_mass"] > 3 * results["before"]["label_mass"]  # it begins to answer in the format
     tuned = LocalLM(model).tuned(tmp_path)
-    held, _ = module.trainer.datamodule.examination()
+    held, _ = module.trainer.datamodule.held_out_questions()
     with torch.no_grad():
         expected = module.tuner.eval()(held.questions, held.answer)[1]
     assert torch.allclose(tuned.log_probabilities(held.questions), expected, atol=1e-4)
@@ -102,7 +102,7 @@ def test_word_overlap_fits_its_threshold(tmp_path):
 
 def test_the_figures_are_shares_of_known_questions(tmp_path):
     """A judge that always says the first label."""
-    from ialp.oracle.evaluation import examine
+    from ialp.oracle.evaluation import evaluate
 
     class First(LexicalOracle):
         def log_probabilities(self, questions):
@@ -110,8 +110,8 @@ def test_the_figures_are_shares_of_known_questions(tmp_path):
 
     data = PromptDataModule(ColourLog(), held_out=24, candidates=3, max_history=3)
     data.setup()
-    held, bare = data.examination()
-    figures = examine(Oracle(First(), None, data.template, data.log.catalogue), held, bare).figures()
+    held, bare = data.held_out_questions()
+    figures = evaluate(Oracle(First(), None, data.template, data.log.catalogue), held, bare).figures()
     first = float((held.answer == 0).float().mean())
     assert figures["picked"] == figures["ranked_first"] == pytest.approx(first, abs=1e-4)
     assert figures["labels"] == {"a": 1.0, "b": 0.0, "c": 0.0, "d": 0.0}

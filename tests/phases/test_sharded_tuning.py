@@ -56,6 +56,6 @@ def test_two_ranks_tune_one_judge_and_leave_one_whole_adapter(tmp_path):
     assert json.loads((tmp_path / "run" / "oracle" / "oracle.json").read_text())["judge"] == "LocalLM"
     data = PromptDataModule(ColourLog(), held_out=24, candidates=3, max_history=3)
     data.setup()
-    questions = data.examination()[0].questions
+    questions = data.held_out_questions()[0].questions
     plain, tuned = (LocalLM(model, adapter).log_probabilities(questions) for adapter in (None, str(tmp_path / "run")))
     assert torch.isfinite(tuned).all() and not torch.allclose(plain, tuned, atol=1e-3)
