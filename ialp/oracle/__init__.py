@@ -3,9 +3,7 @@
 from ialp.oracle.ahead import AskedAhead
 from ialp.oracle.backends import EmbeddingOracle, JudgeBackend, LexicalOracle, LocalLM, LoRA, ServerLM
 from ialp.oracle.cache import JudgementCache
-from ialp.oracle.config import OracleConfig
-from ialp.oracle.judges import check_judge, load_judge
-from ialp.oracle.opening import open_oracle
+from ialp.oracle.config import OracleConfig, check_judge, load_judge, open_oracle
 from ialp.oracle.oracle import BudgetExceeded, Judging, Oracle
 from ialp.oracle.prompt import PromptTemplate
 from ialp.oracle.questions import Questions

@@ -18,8 +18,8 @@ from ialp.oracle.backends.base import ORACLE_FOLDER, JudgeBackend, LoRA, Tuner
 from ialp.oracle.backends.similarity import LexicalOracle
 from ialp.oracle.cache import JudgementCache
 from ialp.oracle.calibration import NoneCalibration, fit_none
+from ialp.oracle.config import load_judge
 from ialp.oracle.evaluation import evaluate, print_evaluations
-from ialp.oracle.judges import load_judge
 from ialp.oracle.oracle import Oracle
 from ialp.oracle.questions import PromptBatch
 
