@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ialp.data import Catalogue, Interactions, Log, LogSource
-from ialp.datamodules.prompts import PromptDataModule, draw_others, first_meetings, histories, last_meetings
+from ialp.datamodules.prompts import PromptDataModule, PromptFormat, draw_others, histories, last_new_items, new_items
 from ialp.errors import UserError
 
 
@@ -26,7 +26,7 @@ def module(**arguments) -> PromptDataModule:
         "validation": 10,
         "held_out": 8,
         "candidates": 5,
-        "max_history": 3,
+        "prompt": PromptFormat(max_history=3),
         "batch_size": 25,
     }
     data = PromptDataModule(SmallLog(), **(defaults | arguments))
@@ -38,10 +38,10 @@ def texts_to_items(rows: list[list[str]]) -> list[list[int]]:
     return [[int(text.split()[1]) for text in row] for row in rows]
 
 
-def test_first_meetings_leave_out_repeats_and_firsts():
+def test_new_items_leave_out_repeats_and_firsts():
     log = Interactions.from_sequences([[1, 2, 1, 3, 2], [4], [5, 5, 1]])
-    assert first_meetings(log).tolist() == [1, 3, 8]
-    assert last_meetings(log).tolist() == [3, 8]
+    assert new_items(log).tolist() == [1, 3, 8]
+    assert last_new_items(log).tolist() == [3, 8]
 
 
 def test_histories_end_before_the_item():
@@ -116,7 +116,7 @@ def long_rows(asked: tuple[torch.Tensor, ...]) -> set[tuple[int, ...]]:
     return {tuple(row) for row in torch.cat([history, following[:, None]], 1)[length == 3].tolist()}
 
 
-def test_the_examination_asks_about_the_last_new_item_of_test_sequences():
+def test_held_out_questions_ask_about_the_last_new_item_of_test_sequences():
     data = module()
     held, bare = data.held_out_questions()
     assert len(held.answer) == len(bare.answer) == 8
@@ -129,7 +129,7 @@ def test_the_examination_asks_about_the_last_new_item_of_test_sequences():
         assert item not in row
 
 
-def test_the_examination_is_the_same_for_every_seed():
+def test_held_out_questions_are_the_same_for_every_seed():
     first, second = (module(seed=seed, interactions=20).held_out_questions()[0] for seed in (0, 1))
     assert first.questions.prompts == second.questions.prompts
     assert torch.equal(first.answer, second.answer)
@@ -146,7 +146,7 @@ def test_true_items_stand_in_every_place():
     [
         ({"none_share": 1.0}, "none_share is 1.0"),
         ({"interactions": 0}, "interactions is 0"),
-        ({"candidates": 25, "max_history": 30}, "the catalogue has 40 items: 25 candidates"),
+        ({"candidates": 25, "prompt": PromptFormat(max_history=30)}, "the catalogue has 40 items: 25 candidates"),
     ],
 )
 def test_a_mistake_is_named(arguments, message):

@@ -9,7 +9,7 @@ from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from ialp.data import Catalogue, Interactions, Log, LogSource
-from ialp.datamodules.prompts import PromptDataModule
+from ialp.datamodules.prompts import PromptDataModule, PromptFormat
 from ialp.oracle import JudgeBackend, LexicalOracle, LocalLM, LoRA, Oracle
 from ialp.phases.oracle_tuning import OracleTuning
 from tests.oracle.conftest import COLOURS, THINGS, save_tiny_model
@@ -34,8 +34,8 @@ def model(tmp_path_factory) -> str:
 
 def fit(judge: JudgeBackend, folder: Path, epochs: int = 1, **arguments) -> OracleTuning:
     seed_everything(0)
-    sizes = {"interactions": 32, "validation": 8, "held_out": 24, "candidates": 3, "max_history": 3, "batch_size": 16}
-    data = PromptDataModule(ColourLog(), **sizes)
+    sizes = {"interactions": 32, "validation": 8, "held_out": 24, "candidates": 3, "batch_size": 16}
+    data = PromptDataModule(ColourLog(), **sizes, prompt=PromptFormat(max_history=3))
     module = OracleTuning(judge, LoRA(rank=4, dropout=0.0), **arguments)
     keep = ModelCheckpoint(folder / "checkpoints", save_last=True)
     trainer = Trainer(
@@ -108,7 +108,7 @@ def test_the_figures_are_shares_of_known_questions(tmp_path):
         def log_probabilities(self, questions):
             return torch.tensor([[0.0] + [-9.0] * questions.num_candidates]).repeat(len(questions), 1)
 
-    data = PromptDataModule(ColourLog(), held_out=24, candidates=3, max_history=3)
+    data = PromptDataModule(ColourLog(), held_out=24, candidates=3, prompt=PromptFormat(max_history=3))
     data.setup()
     held, bare = data.held_out_questions()
     figures = evaluate(Oracle(First(), None, data.template, data.log.catalogue), held, bare).figures()
