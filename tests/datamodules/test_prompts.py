@@ -17,7 +17,7 @@ class SmallLog(LogSource):
         train = [(torch.randperm(20, generator=generator)[:6] + 1).tolist() for _ in range(30)]
         test = [(torch.randperm(20, generator=generator)[:5] + 21).tolist() for _ in range(12)]
         parts = Interactions.from_sequences(train), Interactions.from_sequences(test)
-        return Log("small", catalogue, *parts, "music", "track", "listening")
+        return Log("small", catalogue, *parts)
 
 
 def module(**arguments) -> PromptDataModule:
