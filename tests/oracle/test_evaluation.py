@@ -33,7 +33,7 @@ def evaluation() -> JudgeEvaluation:
     )
 
 
-def test_shares_by_hand(evaluation):
+def test_evaluation_shares_by_hand(evaluation):
     figures = evaluation.figures()
     assert figures["picked"] == 0.5  # the first and the third
     assert figures["ranked_first"] == 0.75
@@ -48,20 +48,20 @@ def test_shares_by_hand(evaluation):
     assert evaluation.ranks().tolist() == [0.75, 0.25]
 
 
-def test_equals_are_ranked_as_they_are_picked(evaluation):
+def test_evaluation_equals_are_ranked_as_they_are_picked(evaluation):
     level = JudgeEvaluation(**{**evaluation.__dict__, "with_target": log(*[[0.4, 0.4, 0.2]] * 4)})
     assert level.ranks().tolist() == [0.5, 0.5]  # the first shown of two equals is the pick
     assert level.ranks()[0] == level.figures()["ranked_first"]
 
 
-def test_confidence_takes_questions_without_the_item_in_their_share(evaluation):
+def test_evaluation_confidence_takes_questions_without_the_item_in_their_share(evaluation):
     confidence, right = evaluation.confidence()
     assert len(confidence) == 5  # one in five
     assert confidence.tolist() == pytest.approx([0.7, 0.7, 0.5, 0.6, 0.8])
     assert right.tolist() == [True, False, True, False, True]
 
 
-def test_calibration_error_by_hand():
+def test_evaluation_calibration_error_by_hand():
     confidence, right = torch.tensor([0.95, 0.85, 0.85, 0.15]), torch.tensor([True, True, False, False])
     believed, happened, count = reliability(confidence, right)
     assert believed.tolist() == pytest.approx([0.15, 0.85, 0.95])
@@ -69,7 +69,7 @@ def test_calibration_error_by_hand():
     assert calibration_error(confidence, right) == pytest.approx((0.15 + 2 * 0.35 + 0.05) / 4)
 
 
-def test_it_agrees_with_torchmetrics():
+def test_evaluation_it_agrees_with_torchmetrics():
     from torchmetrics.functional.classification import multiclass_calibration_error
 
     generator = torch.Generator().manual_seed(0)
@@ -80,7 +80,7 @@ def test_it_agrees_with_torchmetrics():
     assert calibration_error(best.values, best.indices == truth) == pytest.approx(float(expected), abs=1e-5)
 
 
-def test_turned_answers_come_back_in_the_first_order(catalogue, template):
+def test_evaluation_turned_answers_come_back_in_the_first_order(catalogue, template):
     """A judge that goes by the texts alone gives the same answers in any order; one that goes by place does not."""
     texts = catalogue.texts
     asked = Questions(template, [texts[:3]] * 20, [texts[5:10]] * 20)
@@ -91,7 +91,7 @@ def test_turned_answers_come_back_in_the_first_order(catalogue, template):
     assert any(row != texts[5:10] for row in shown)
 
 
-def test_others_by_popularity():
+def test_evaluation_others_by_popularity():
     weights = torch.tensor([0, 0, 5, 5, 1, 1, 0, 100])
     taken = torch.tensor([[7, 0], [2, 99]])  # 99 stands for a user
     generator = torch.Generator().manual_seed(0)
@@ -102,7 +102,7 @@ def test_others_by_popularity():
     assert (drawn[:, 0] != drawn[:, 1]).all()
 
 
-def test_intervals():
+def test_evaluation_intervals():
     right = torch.tensor([True] * 60 + [False] * 40)
     assert wilson(right) == pytest.approx([0.502, 0.691], abs=1e-3)  # the textbook's
     found = paired_interval(torch.tensor([1.0, 0.0] * 50))
@@ -110,7 +110,7 @@ def test_intervals():
     assert paired_interval(torch.zeros(5)) == {"mean": 0.0, "low": 0.0, "high": 0.0}
 
 
-def test_a_report_has_its_costs_and_its_lead(evaluation, tmp_path):
+def test_evaluation_report_has_its_costs_and_its_lead(evaluation, tmp_path):
     from ialp.diagnostics.oracle_view import draw_oracle
 
     floor = JudgeEvaluation(**{**evaluation.__dict__, "with_target": evaluation.with_target.flip(0), "judge": "floor"})

@@ -40,7 +40,7 @@ print("steps", trainer.global_step, flush=True)
 
 
 @pytest.mark.slow
-def test_two_ranks_tune_one_judge_and_leave_one_whole_adapter(tmp_path):
+def test_sharded_tuning_two_ranks_tune_one_judge_and_leave_one_whole_adapter(tmp_path):
     model = save_tiny_model(tmp_path / "model", ColourLog().load().catalogue.texts, initializer_range=0.1)
     script = tmp_path / "tune.py"
     script.write_text(SCRIPT)
