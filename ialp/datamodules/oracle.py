@@ -11,7 +11,8 @@ from ialp.data.log import LogSource
 from ialp.datamodules.experience import Rollout
 from ialp.datamodules.loader import ResumableLoader
 from ialp.distributed import share_of_rank
-from ialp.oracle import AskedAhead, Judging, Oracle, check_judge, open_oracle
+from ialp.oracle import Judging, Oracle, check_judge, open_oracle
+from ialp.oracle.ahead import AskedAhead
 from ialp.rl.candidates import CandidateSampler, WithNeighbours
 from ialp.rl.replay import ReplayBuffer
 from ialp.rng import stream, uniforms

@@ -1,6 +1,5 @@
 """The oracle: a language model that judges which item a user would take next."""
 
-from ialp.oracle.ahead import AskedAhead
 from ialp.oracle.backends import EmbeddingOracle, JudgeBackend, LexicalOracle, LocalLM, LoRA, ServerLM
 from ialp.oracle.cache import JudgementCache
 from ialp.oracle.config import OracleConfig, check_judge, load_judge, open_oracle
@@ -9,7 +8,6 @@ from ialp.oracle.prompt import PromptTemplate
 from ialp.oracle.questions import Questions
 
 __all__ = [
-    "AskedAhead",
     "BudgetExceeded",
     "EmbeddingOracle",
     "JudgeBackend",

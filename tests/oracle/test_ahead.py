@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from ialp.errors import UserError
-from ialp.oracle import AskedAhead, BudgetExceeded, JudgeBackend, JudgementCache, LexicalOracle, Oracle, ahead
+from ialp.oracle import BudgetExceeded, JudgeBackend, JudgementCache, LexicalOracle, Oracle, ahead
+from ialp.oracle.ahead import AskedAhead
 from tests.helpers.asking import items, judge
 from tests.helpers.fake_server import Plan, serving
 
