@@ -26,7 +26,7 @@ def main() -> None:
         run = finished(folder)
         data = data_module(run, None)
         data.setup()
-        questions = [each.questions for each in data.examination()]
+        questions = [each.questions for each in data.held_out_questions()]
         described = run.config["model"]["init_args"]["judge"]
         answers, rates = [], []
         for dtype in ("float32", "bfloat16"):

@@ -20,7 +20,7 @@ from memory import peak_mib
 from torch import Tensor
 
 from ialp.data import BuiltinLog, Log
-from ialp.datamodules.prompts import draw_others, first_meetings, histories
+from ialp.datamodules.prompts import draw_others, histories, new_items
 from ialp.oracle import JudgementCache, LocalLM, Oracle, PromptTemplate, Questions
 from ialp.oracle.backends.loading import load_tokenizer
 
@@ -61,7 +61,7 @@ def main() -> None:
 def draw_questions(log: Log, template: PromptTemplate, count: int) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Batches of history (B, T), length (B,) and ten candidates (B, 10), the true next item among them."""
     generator = torch.Generator().manual_seed(0)
-    rows = first_meetings(log.train)
+    rows = new_items(log.train)
     rows = rows[torch.randint(len(rows), (count,), generator=generator)]
     history, length, following = histories(log.train, rows, template.max_history)
     taken = torch.cat([history, following[:, None]], dim=1)

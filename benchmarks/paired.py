@@ -1,4 +1,4 @@
-"""Compares two policies over seeds, paired by seed, from the done.json of finished runs.
+"""Compare two policies over seeds, paired by seed, from the done.json of finished runs.
 
     python benchmarks/paired.py lfm_frozen:frozen lfm_scratch_a2c:adapted --at 0
     python benchmarks/paired.py lfm_policyset:adapted lfm_policyset:frozen --at 1 2 end
@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import polars
-from scipy.stats import bootstrap
 
+from ialp.report.statistics import mean
 from ialp.runs.data import FIGURES, RunData
 
 
 def figures(runs: Path, side: str, at: str) -> dict[int, tuple[float, ...]]:
-    """Seed → the three figures of one policy at an epoch (a number, or "end"); the latest run of a seed counts."""
+    """Seed -> the three figures of one policy at an epoch (a number, or "end"); the latest run of a seed counts."""
     config, policy = side.split(":")
     found: dict[int, tuple[float, ...]] = {}
     for path in sorted((runs / config).glob("*/done.json"), key=lambda path: path.stat().st_mtime):
@@ -39,18 +39,17 @@ def compare(runs: Path, first: str, second: str, at: str) -> str:
         return f"at {at}: {len(seeds)} common seeds of {first} and {second}: at least two are needed"
     x, y = np.array([a[seed] for seed in seeds]), np.array([b[seed] for seed in seeds])
     difference = x[:, 0] - y[:, 0]
-    spread = bootstrap((difference,), np.mean, method="percentile", rng=np.random.default_rng(0)).confidence_interval
-    ahead = int((difference > 0).sum())
+    found = mean(difference.tolist())
     means = [" / ".join(f"{value:.2f}" for value in side.mean(0)) for side in (x, y)]
     return (
         f"at {at}, {len(seeds)} seeds: {first} {means[0]}  |  {second} {means[1]}  |  "
-        f"difference {difference.mean():+.2f} [{spread.low:+.2f}, {spread.high:+.2f}]  "
-        f"ratio {x[:, 0].mean() / y[:, 0].mean():.2f}  ahead in {ahead} of {len(seeds)}"
+        f"difference {found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]  "
+        f"ratio {x[:, 0].mean() / y[:, 0].mean():.2f}  ahead in {int((difference > 0).sum())} of {len(seeds)}"
     )
 
 
 def main() -> None:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("first", help="CONFIG:POLICY")
     parser.add_argument("second", help="CONFIG:POLICY")

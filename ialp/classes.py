@@ -1,4 +1,4 @@
-"""Classes by dotted path, what they take, and the nearest known word to a mistyped one."""
+"""Classes by dotted path, their arguments, and the nearest known word to a mistyped one."""
 
 import inspect
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from ialp.errors import UserError
 
 
 def near(word: str, known: Sequence[str]) -> str:
-    """The words "; did you mean X?", or nothing where no known word is near."""
+    """The hint "; did you mean X?", or nothing where no known word is near."""
     matches = get_close_matches(word, known, n=1, cutoff=0.6)
     return f"; did you mean {matches[0]}?" if matches else ""
 
 
 def argument_names(cls: type) -> list[str] | None:
-    """What a class takes, or None where it takes anything."""
+    """Arguments of a class, or None where it takes any."""
     parameters = inspect.signature(cls).parameters
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     return None if takes_all else list(parameters)

@@ -1,6 +1,6 @@
-"""The three figures of the method (paper, section 5.3): return, length and average reward of whole episodes.
+"""Metrics of whole episodes (paper, section 5.3): return, length and average reward.
 
-Each metric is a sum over a count, added up across ranks: the figure of several ranks is that of all their episodes.
+Each is a sum over a count, both added up across ranks: the value of several ranks is that of all their episodes.
 """
 
 from abc import ABC, abstractmethod
@@ -8,10 +8,11 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+from typing_extensions import override
 
 
 class EpisodeMetric(Metric, ABC):
-    """A total over a count; a subclass says which. Without episodes yet, the figure is nan."""
+    """A total over a count; a subclass says which. nan before the first episode."""
 
     higher_is_better = True
     full_state_update = False
@@ -23,40 +24,40 @@ class EpisodeMetric(Metric, ABC):
         self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
+    @override
     def update(self, returns: Tensor, lengths: Tensor) -> None:
-        """Add finished episodes: their returns (B,) in reward units and lengths (B,) in steps."""
-        total, count = self.share(returns, lengths)
+        total, count = self.terms(returns, lengths)
         self.total += total
         self.count += count
 
+    @override
     def compute(self) -> Tensor:
-        """() the total over the count."""
         return self.total / self.count
 
     @abstractmethod
-    def share(self, returns: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | int]:
-        """What these episodes (B,) add to the total, and to the count."""
+    def terms(self, returns: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | int]:
+        """What finished episodes add to the total and to the count: returns (B,) in reward units, lengths (B,)."""
 
 
 class EpisodeReturn(EpisodeMetric):
     """R: mean over episodes of the summed rewards."""
 
-    def share(self, returns: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | int]:
-        """Summed rewards, number of episodes."""
+    @override
+    def terms(self, returns: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | int]:
         return returns.sum(), returns.numel()
 
 
 class EpisodeLength(EpisodeMetric):
-    """Len: mean over episodes of the number of recommendations until the user left or the episode was cut."""
+    """Len: mean over episodes of the number of recommendations until the user left or the episode was truncated."""
 
-    def share(self, returns: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | int]:
-        """Steps, number of episodes."""
+    @override
+    def terms(self, returns: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | int]:
         return lengths.sum(), lengths.numel()
 
 
 class AverageReward(EpisodeMetric):
-    """R_avg = ΣR / ΣLen: the mean reward of a recommendation, long episodes weighing more than short ones."""
+    """R_avg = ΣR / ΣLen: mean reward of a recommendation, so that long episodes weigh more than short ones."""
 
-    def share(self, returns: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | int]:
-        """Summed rewards, steps."""
+    @override
+    def terms(self, returns: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | int]:
         return returns.sum(), lengths.sum()

@@ -1,14 +1,16 @@
-"""An argument parser whose errors are UserErrors."""
+"""An argument parser that raises UserError."""
 
 from argparse import ArgumentParser
 from typing import NoReturn
+
+from typing_extensions import override
 
 from ialp.errors import UserError
 
 
 class Parser(ArgumentParser):
-    """Complains as the rest of the project does."""
+    """An ArgumentParser that raises UserError instead of printing and exiting."""
 
+    @override
     def error(self, message: str) -> NoReturn:
-        """One line."""
         raise UserError(f"{message}; see {self.prog} --help")

@@ -4,7 +4,7 @@ from argparse import RawDescriptionHelpFormatter
 
 from ialp.parser import Parser
 from ialp.serving.export import SUFFIXES, export
-from ialp.serving.opening import CKPT_HELP
+from ialp.serving.opening import CKPT_HELP, open_finished
 
 DESCRIPTION = """\
 Write the policy that a finished run ended with as one file, and check it: it is read back and must give the
@@ -32,5 +32,6 @@ def run(arguments: list[str]) -> int:
     )
     add("--out", help="FILE, ending in .pt2 or .onnx (default: export/policy.pt2 or .onnx in the run's folder)")
     add("--data_root", help="folder that holds the data (default: as the run says)")
-    export(**vars(parser.parse_args(arguments)))
+    chosen = parser.parse_args(arguments)
+    export(open_finished(chosen.ckpt, chosen.data_root), chosen.format, chosen.out)
     return 0

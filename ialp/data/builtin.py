@@ -33,24 +33,10 @@ NAME_FORMS = (
 Words = dict[str, tuple[str, ...]]
 
 
-class BuiltinCatalogue:
-    """A generated catalogue and its log.
-
-    Args:
-        num_tracks: Tracks in the catalogue.
-        num_sessions: Listening sessions in the log, of 3 to 20 plays.
-        seed: Seed of both.
-    """
-
-    def __init__(self, num_tracks: int = 2000, num_sessions: int = 3000, seed: int = 0):
-        self.tracks = generate_tracks(num_tracks, seed)
-        self.sessions = generate_sessions(self.tracks, num_sessions, seed)
-
-
 def generate_tracks(num_tracks: int, seed: int) -> list[dict[str, str]]:
     """Tracks as rows of item_id, title, album and artist; no two tracks of an artist share a title."""
     rng, words = random.Random(seed), read_words()
-    genres = group_names(words, "genre ")
+    genres = genre_names(words)
     tracks: list[dict[str, str]] = []
     taken: set[str] = set()
     while len(tracks) < num_tracks:
@@ -99,8 +85,12 @@ def artist_name(rng: random.Random, words: Words, genre: Sequence[str]) -> str:
 def generate_sessions(tracks: Sequence[dict[str, str]], num_sessions: int, seed: int) -> list[list[int]]:
     """Sessions as lists of indexes into `tracks`; all sessions take their steps at once."""
     rng = np.random.default_rng(seed)
-    cumulative = np.concatenate([[0.0], np.cumsum(popularity(tracks, rng))])  # (I + 1,)
-    circles = np.stack([album_ranges(tracks), artist_ranges(tracks), genre_ranges(len(tracks)), whole(len(tracks))])
+    number, num_genres = len(tracks), len(genre_names(read_words()))
+    artists = runs([row["artist"] for row in tracks])
+    albums = runs([row["artist"] + "\n" + row["album"] for row in tracks])
+    genres = runs([str(index * num_genres // number) for index in range(number)])
+    circles = np.stack([albums, artists, genres, np.tile([0, number], (number, 1))])
+    cumulative = np.concatenate([[0.0], np.cumsum(popularity(artists[:, 0], rng))])  # (I + 1,)
     current = draw(rng, cumulative, circles[-1, :1].repeat(num_sessions, axis=0))
     plays = [current]
     for _ in range(MAX_PLAYS - 1):
@@ -120,33 +110,11 @@ def draw(rng: np.random.Generator, cumulative: NDArray, ranges: NDArray) -> NDAr
     return np.clip(drawn, ranges[:, 0], ranges[:, 1] - 1)
 
 
-def popularity(tracks: Sequence[dict[str, str]], rng: np.random.Generator) -> NDArray:
+def popularity(artist_starts: NDArray, rng: np.random.Generator) -> NDArray:
     """(I,) weights: the artist's, by a Zipf law over shuffled ranks, times the track's own."""
-    starts = artist_ranges(tracks)[:, 0]
-    _, artist = np.unique(starts, return_inverse=True)
+    _, artist = np.unique(artist_starts, return_inverse=True)
     artist_weight = 1 / (10 + rng.permutation(artist.max() + 1)) ** 0.8
-    return artist_weight[artist] / (1 + rng.permutation(len(tracks)) % TRACKS_PER_ARTIST)
-
-
-def artist_ranges(tracks: Sequence[dict[str, str]]) -> NDArray:
-    """(I, 2) first and one past the last track of each track's artist."""
-    return runs([row["artist"] for row in tracks])
-
-
-def album_ranges(tracks: Sequence[dict[str, str]]) -> NDArray:
-    """(I, 2) first and one past the last track of each track's album."""
-    return runs([row["artist"] + "\n" + row["album"] for row in tracks])
-
-
-def genre_ranges(num_tracks: int) -> NDArray:
-    """(I, 2) first and one past the last track of each track's genre: blocks of equal size."""
-    number = len(group_names(read_words(), "genre "))
-    return runs([str(index * number // num_tracks) for index in range(num_tracks)])
-
-
-def whole(num_tracks: int) -> NDArray:
-    """(I, 2) the range of all tracks, for each."""
-    return np.tile([0, num_tracks], (num_tracks, 1))
+    return artist_weight[artist] / (1 + rng.permutation(len(artist)) % TRACKS_PER_ARTIST)
 
 
 def runs(keys: Sequence[str]) -> NDArray:
@@ -163,9 +131,9 @@ def unused(propose: Callable[[], str], taken: set[str]) -> str:
     return proposal
 
 
-def group_names(words: Words, kind: str) -> list[str]:
-    """Names of the groups of a kind, in the order of the file: all of "genre ", say."""
-    return [name for name in words if name.startswith(kind)]
+def genre_names(words: Words) -> list[str]:
+    """Names of the groups of genres, in the order of the file."""
+    return [name for name in words if name.startswith("genre ")]
 
 
 @functools.cache

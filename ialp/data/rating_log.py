@@ -6,6 +6,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from ialp.data.log import Log
 
@@ -61,10 +62,11 @@ class RatingLog(Log):
         return len(self.user_features)
 
     @cached_property
-    def names(self) -> list[str]:
-        """(I + U) the catalogue's ids, then the users by number."""
+    @override
+    def names(self) -> list[str]:  # (I + U)
         return ["", *self.catalogue.ids, *(f"user {user}" for user in range(self.num_users))]
 
+    @override
     def neighbours(self, k: int) -> Tensor:
         """(I + U, k) most similar items by text; those of a user, of whom no text is known, are the most popular."""
         of_items = super().neighbours(k)
@@ -73,11 +75,10 @@ class RatingLog(Log):
         return torch.cat([of_items, known.expand(self.num_users, -1)])
 
     @cached_property
+    @override
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of sequences, features and ratings."""
         digest = hashlib.sha256(super().fingerprint.encode())
-        for part in (self.user_features, self.item_features, *vars(self.rated).values()):
-            digest.update(part.numpy().tobytes())
-        for part in vars(self.rated_at_random).values():
+        ratings = *vars(self.rated).values(), *vars(self.rated_at_random).values()
+        for part in (self.user_features, self.item_features, *ratings):
             digest.update(part.numpy().tobytes())
         return digest.hexdigest()

@@ -1,9 +1,12 @@
-"""PromptDataModule: what the judge is tuned on, and what it is examined on."""
+"""Questions from the log that the judge is tuned, calibrated and evaluated on."""
+
+from dataclasses import dataclass
 
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
+from typing_extensions import override
 
 from ialp.data.interactions import Interactions
 from ialp.data.log import Log, LogSource
@@ -15,6 +18,19 @@ from ialp.oracle.questions import PromptBatch, Questions
 from ialp.recorded import Recorded
 
 
+@dataclass
+class PromptFormat:
+    """How a question is put.
+
+    Attributes:
+        template: A prompt template file of one's own.
+        max_history: Only the latest so many items are shown.
+    """
+
+    template: str | None = None
+    max_history: int = 10
+
+
 class PromptDataModule(Recorded, LightningDataModule):
     """Questions from the log: a history, its true next item among uniformly drawn others.
 
@@ -24,15 +40,14 @@ class PromptDataModule(Recorded, LightningDataModule):
 
     Args:
         log: Where the log comes from.
-        interactions: SampledSoftmax from the training sequences to tune on; the paper's number.
+        interactions: So many of the training sequences to tune on; the paper's number.
         validation: Further interactions of the training sequences, to watch the tuning.
         calibration: And further ones, on which the threshold for None is fitted.
         held_out: Questions for the report: the last next item of so many test sequences, all where there are fewer.
         none_share: Share of questions without the true candidate, whose answer is None.
         candidates: K, items to choose from.
-        max_history: Only the latest so many items are shown.
         batch_size: Questions per step, over all ranks.
-        template: A prompt template file of one's own.
+        prompt: How a question is put.
         seed: Of all draws; those of the held-out questions have a fixed seed of their own.
     """
 
@@ -47,9 +62,8 @@ class PromptDataModule(Recorded, LightningDataModule):
         held_out: int = 500,
         none_share: float = 0.1,
         candidates: int = 10,
-        max_history: int = 10,
         batch_size: int = 32,
-        template: str | None = None,
+        prompt: PromptFormat | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -60,72 +74,72 @@ class PromptDataModule(Recorded, LightningDataModule):
                 raise UserError(f"data.{name} is {value}: it must be at least 1")
         self.source = log
         self.interactions, self.validation = interactions, validation
-        self.calibrating, self.held_out = calibration, held_out
-        self.none_share, self.candidates, self.max_history = none_share, candidates, max_history
-        self.batch_size, self.template_path, self.seed = batch_size, template, seed
+        self.calibration, self.held_out = calibration, held_out
+        self.none_share, self.candidates = none_share, candidates
+        self.batch_size, self.prompt, self.seed = batch_size, prompt or PromptFormat(), seed
         self.log: Log
 
+    @override
     def setup(self, stage: str | None = None) -> None:
-        """Load the log and sample the interactions, once."""
         if hasattr(self, "log"):
             return
         log = self.source.load()
         words = log.words.scenario, log.words.item, log.words.behavior, log.attribute_names
-        self.template = PromptTemplate(*words, path=self.template_path, max_history=self.max_history)
+        self.template = PromptTemplate(*words, path=self.prompt.template, max_history=self.prompt.max_history)
         generator = torch.Generator().manual_seed(self.seed)
-        new = first_meetings(log.train)
+        new = new_items(log.train)
         if len(new) < 2:
             raise UserError(f"{log.name}: {len(new)} training interactions with a new item: none to tune the oracle on")
         order = new[torch.randperm(len(new), generator=generator)]
         count = min(self.interactions, len(order) - 1)
-        self._training = histories(log.train, order[:count], self.max_history)
+        self._training = histories(log.train, order[:count], self.prompt.max_history)
         watched = order[count : count + self.validation]
-        self._validation = histories(log.train, watched, self.max_history)
-        spare = order[count + self.validation :][: self.calibrating]  # a small log has none left: it is watched twice
-        self._calibration = histories(log.train, spare if len(spare) else watched, self.max_history)
+        self._validation = histories(log.train, watched, self.prompt.max_history)
+        spare = order[count + self.validation :][: self.calibration]  # a small log has none left: it is watched twice
+        self._calibration = histories(log.train, spare if len(spare) else watched, self.prompt.max_history)
         self.log = log
 
+    @override
     def train_dataloader(self) -> DataLoader:
-        """Batches of the sampled interactions, with this epoch's candidates."""
         rows = range(len(self._training[0]))
         _, batch_size = share_of_rank(self.trainer, self.batch_size, "data.batch_size")
         return ResumableLoader(rows, batch_size, shuffle=True, collate_fn=self._training_batch)  # type: ignore[arg-type]
 
+    @override
     def val_dataloader(self) -> DataLoader:
-        """Batches of the validation interactions, whose candidates never change."""
         batch = self._ask(*self._validation, self.none_share, torch.Generator().manual_seed(self.seed))
         rows = range(len(batch.answer))
         share_of_rank(self.trainer, len(rows), "data.validation")  # a question that counts twice would be no measure
         _, batch_size = share_of_rank(self.trainer, self.batch_size, "data.batch_size")
         return DataLoader(rows, batch_size, collate_fn=lambda indices: select(batch, indices))  # type: ignore[arg-type]
 
-    def calibration(self) -> tuple[PromptBatch, PromptBatch]:
-        """Questions of the training world that nothing was tuned on: with the true next item, and without it."""
+    def calibration_questions(self) -> tuple[PromptBatch, PromptBatch]:
+        """Questions of the training sequences that nothing was tuned on: with the true next item, and without it."""
         generator = torch.Generator().manual_seed(self.seed + 1)
         return self._ask(*self._calibration, 0.0, generator), self._ask(*self._calibration, 1.0, generator)
 
-    def examination(self) -> tuple[PromptBatch, PromptBatch]:
-        """Questions of the test world that hold the true next item, and the same ones without it."""
+    def held_out_questions(self) -> tuple[PromptBatch, PromptBatch]:
+        """Questions of the test sequences that hold the true next item, and the same ones without it."""
         generator = torch.Generator().manual_seed(self.HELD_OUT_SEED)
         asked = self._held_out(generator)
         return self._ask(*asked, 0.0, generator), self._ask(*asked, 1.0, generator)
 
-    def popular_examination(self) -> PromptBatch:
-        """The first questions of `examination`, with the other candidates drawn by their popularity in training."""
+    def popular_questions(self) -> PromptBatch:
+        """The first of `held_out_questions`, with the other candidates drawn by their popularity in training."""
         generator = torch.Generator().manual_seed(self.HELD_OUT_SEED)
         popularity = self.log.train.popularity(self.log.catalogue.num_items)
         return self._ask(*self._held_out(generator), 0.0, generator, popularity)
 
     def _held_out(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Histories (n, T), their lengths (n,) and true next items (n,) of the test world."""
-        last = last_meetings(self.log.test)
+        """Histories (n, T), their lengths (n,) and true next items (n,) of the test sequences."""
+        last = last_new_items(self.log.test)
         if not len(last):
             raise UserError(f"{self.log.name}: no test sequence has a new item to ask about")
         rows = last[torch.randperm(len(last), generator=generator)[: self.held_out]]
-        return histories(self.log.test, rows, self.max_history)
+        return histories(self.log.test, rows, self.prompt.max_history)
 
+    @override
     def transfer_batch_to_device(self, batch: PromptBatch, device: torch.device, dataloader_idx: int) -> PromptBatch:
-        """Texts stay; the answers move."""
         return PromptBatch(batch.questions, batch.answer.to(device))
 
     def _training_batch(self, indices: list[int]) -> PromptBatch:
@@ -161,8 +175,8 @@ def select(batch: PromptBatch, indices: list[int]) -> PromptBatch:
     return PromptBatch(batch.questions.select(indices), batch.answer[indices])
 
 
-def first_meetings(log: Interactions) -> Tensor:
-    """Positions in the flat log whose item is neither the sequence's first nor met earlier in the sequence."""
+def new_items(log: Interactions) -> Tensor:
+    """Positions in the flat log whose item is neither the sequence's first nor stands earlier in the sequence."""
     owner = torch.arange(len(log)).repeat_interleave(log.lengths)
     pairs = owner * (int(log.items.max()) + 1) + log.items
     order = pairs.argsort(stable=True)
@@ -172,9 +186,9 @@ def first_meetings(log: Interactions) -> Tensor:
     return (~repeats).nonzero().squeeze(1)
 
 
-def last_meetings(log: Interactions) -> Tensor:
-    """The last of `first_meetings` of every sequence that has one."""
-    new = first_meetings(log)
+def last_new_items(log: Interactions) -> Tensor:
+    """The last of `new_items` of every sequence that has one."""
+    new = new_items(log)
     owner = torch.searchsorted(log.offsets, new, right=True)
     is_last = torch.ones(len(new), dtype=torch.bool)
     is_last[:-1] = owner[:-1] != owner[1:]
@@ -203,7 +217,7 @@ def draw_others(taken: Tensor, count: int, num_items: int, generator: torch.Gene
     if num_items < (needed := count + taken.shape[1]):
         raise UserError(
             f"the catalogue has {num_items} items: {count} candidates beside a history take {needed}; "
-            "lower data.candidates or data.max_history"
+            "lower data.candidates or data.prompt.max_history"
         )
     drawn = torch.randint(1, num_items + 1, (len(taken), count), generator=generator)
     while (clash := clashes(drawn, taken)).any():
@@ -221,7 +235,7 @@ def draw_others_by(weights: Tensor, taken: Tensor, count: int, generator: torch.
     rows = weights.double().repeat(len(taken), 1).scatter_(1, known, 0.0)  # (B, I)
     rows[:, 0] = 0.0
     if int((rows > 0).sum(1).min()) < count:
-        raise UserError(f"fewer than {count} items have been met in training besides those of a history")
+        raise UserError(f"fewer than {count} items occur in training besides those of a history")
     return torch.multinomial(rows, count, generator=generator)
 
 

@@ -13,7 +13,7 @@ from ialp.errors import UserError
 from ialp.files import write_atomically
 from ialp.oracle import JudgementCache, LexicalOracle, Oracle, load_judge
 from ialp.oracle.calibration import NoneCalibration, fit_none
-from ialp.oracle.evaluation import ROUNDED, JudgeEvaluation, examine_in_full
+from ialp.oracle.evaluation import ROUNDED, JudgeEvaluation, evaluate_in_full
 from ialp.phases import OracleTuning
 from ialp.report.statistics import mean
 from ialp.runs.data import RunData
@@ -96,8 +96,8 @@ def built(arguments: list[str]) -> RunData:
     Raises:
         UserError: The config cannot be used, or has nothing to do with an oracle.
     """
-    said = "neither an oracle nor built on one; give --config configs/…_oracle.yaml"
-    return built_stage(arguments, "oracle", OracleTuning, said)
+    refusal = "neither an oracle nor built on one; give --config configs/…_oracle.yaml"
+    return built_stage(arguments, "oracle", OracleTuning, refusal)
 
 
 def finished(run: str) -> RunData:
@@ -146,7 +146,7 @@ def measure(run: RunData, chosen: Any, cache: Path) -> OracleReport:
     catalogue = data.log.catalogue
     oracle = Oracle(judge, JudgementCache(cache), data.template, catalogue, budget=chosen.budget)
     floor = Oracle(LexicalOracle(), None, data.template, catalogue)
-    held, bare = data.calibration()
+    held, bare = data.calibration_questions()
     answers = [floor.answers(batch.questions) for batch in (held, bare)]
     floor_threshold = fit_none(answers[0], answers[1], held.answer, data.none_share).threshold
     evaluated = _evaluated(oracle, threshold, data), _evaluated(floor, floor_threshold, data)
@@ -155,16 +155,16 @@ def measure(run: RunData, chosen: Any, cache: Path) -> OracleReport:
 
 
 def _evaluated(oracle: Oracle, threshold: float | None, data: Any) -> JudgeEvaluation:
-    held, bare = data.examination()
-    popular = data.popular_examination()
-    return examine_in_full(oracle, held, bare, popular, threshold, data.none_share, data.HELD_OUT_SEED)
+    held, bare = data.held_out_questions()
+    popular = data.popular_questions()
+    return evaluate_in_full(oracle, held, bare, popular, threshold, data.none_share, data.HELD_OUT_SEED)
 
 
 def _injected(oracle: Oracle, data: Any, count: int) -> dict[str, dict[str, float]]:
     """What each of `ATTACKS` gains on the first `count` questions; nothing for a judge that reads no prompts."""
     if not oracle.backend.reads_prompts or not count:
         return {}
-    held, _ = data.examination()
+    held, _ = data.held_out_questions()
     questions = held.questions.select(range(min(count, len(held.answer))))
     target = targets(held.answer[:count], data.candidates, data.HELD_OUT_SEED)
     gains = {name: injection_gains(oracle.answers, questions, target, attack) for name, attack in ATTACKS.items()}

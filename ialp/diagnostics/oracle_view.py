@@ -96,7 +96,8 @@ def _draw_picks(axes: Axes, report: OracleReport) -> None:
 def _draw_none(axes: Axes, report: OracleReport) -> None:
     """Where the probability of None lies, with the true item and without it."""
     judge = report.judge
-    sides = ((judge.held, BLUE, "-", "true item there"), (judge.bare, RED, "--", "true item missing"))
+    there = (judge.with_target, BLUE, "-", "true item there")
+    sides = (there, (judge.without_target, RED, "--", "true item missing"))
     for answers, colour, dash, label in sides:
         values = answers[:, -1].exp().sort().values
         shares = [1 - place / len(values) for place in range(len(values))]
@@ -127,8 +128,8 @@ def _draw_labels(axes: Axes, numbers: dict[str, Any]) -> None:
     bars(axes, [*list(numbers["judge"]["labels"])[:-1], "None"], won)
     axes.legend(loc="upper left")
     changed = numbers["judge"].get("order_sensitivity")
-    said = "label" if changed is None else f"label; {changed:.0%} of answers change with the order of the candidates"
-    titled(axes, "How often each label wins", said, "proportion of answers")
+    label = "label" if changed is None else f"label; {changed:.0%} of answers change with the order of the candidates"
+    titled(axes, "How often each label wins", label, "proportion of answers")
 
 
 def _draw_calibration(axes: Axes, report: OracleReport) -> None:

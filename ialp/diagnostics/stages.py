@@ -9,14 +9,14 @@ from ialp.experiment.planning import plan_fit
 from ialp.runs.data import RunData
 
 
-def built_stage(arguments: list[str], key: str, kind: type, said: str) -> RunData:
+def built_stage(arguments: list[str], key: str, kind: type, refusal: str) -> RunData:
     """The stage of a LightningModule class that `ialp fit` with these arguments makes or builds on, built if missing.
 
     Args:
         arguments: Of `ialp fit`.
         key: Of the stage in a config that is built on it, such as "reward_model".
         kind: The stage's class.
-        said: The rest of the message where the config has nothing to do with such a stage.
+        refusal: The rest of the message where the config has nothing to do with such a stage.
 
     Raises:
         UserError: The config cannot be used, or has nothing to do with such a stage.
@@ -24,7 +24,7 @@ def built_stage(arguments: list[str], key: str, kind: type, said: str) -> RunDat
     asked = plan_fit(arguments)
     stage = asked.upstream.get(key, asked)
     if stage.config and not issubclass(find_class(stage.config["model"]["class_path"]), kind):
-        raise UserError(f"{stage.name}: {said}")
+        raise UserError(f"{stage.name}: {refusal}")
     build_missing(stage, asked.config["missing"])
     if not stage.finished:
         build(stage)

@@ -127,8 +127,8 @@ def built(arguments: list[str]) -> RunData:
     Raises:
         UserError: The config cannot be used, or has nothing to do with a reward model.
     """
-    said = "neither a reward model nor built on one; give --config configs/…_reward.yaml"
-    return built_stage(arguments, "reward_model", RewardModel, said)
+    refusal = "neither a reward model nor built on one; give --config configs/…_reward.yaml"
+    return built_stage(arguments, "reward_model", RewardModel, refusal)
 
 
 def finished(run: str) -> RunData:

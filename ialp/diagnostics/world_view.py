@@ -34,13 +34,13 @@ CAUSES = [("#56B4E9", ""), ("#D55E00", "///"), ("#F0E442", "..."), ("#CC79A7", "
 
 def print_world(data: WorldData, console: Console | None = None) -> None:
     """Print the heading, all tables, single numbers, and the warnings last."""
-    warnings = (f"warning: {said}" for said in data.warnings)
+    warnings = (f"warning: {each}" for each in data.warnings)
     spaced = [part for table in tables(data) for part in ("", table)]
     print_plain(console or Console(), [*_heading(data), *spaced, *_scores(data), *warnings])
 
 
 def tables(data: WorldData) -> Iterator[Table]:
-    """Policies, episodes, answers, and reliability where it is known."""
+    """Policies, episodes and answers."""
     played = {policy_label(name): each for name, each in data.played.items()}
     quantiles = [f"{level:.0%}".replace("%", " %") for level in QUANTILES]
     table = plain_table("Policies", "policy", "R", "Len", "R_avg", "R / greedy")
@@ -62,24 +62,6 @@ def tables(data: WorldData) -> Iterator[Table]:
         values = [float(each.answers.mean()), *each.answers.quantile(torch.tensor(QUANTILES)).tolist()]
         table.add_row(name, *(f"{value:.3f}" for value in values))
     yield table
-    if data.reliability is not None:
-        yield _reliability_table(data)
-
-
-def _reliability_table(data: WorldData) -> Table:
-    """Predicted against actual, bin by bin, without empty bins."""
-    found = data.reliability
-    assert found is not None
-    title = f"Reliability{_before_intercept(data)}"
-    table = plain_table(title, data.answer, *found.counts, "predicted", "actual", "± s.e.")
-    table.caption, table.caption_justify, table.caption_style = f"{found.cases}.", "left", ""
-    for place, (low, high) in enumerate(pairwise(found.edges.tolist())):
-        counts = [int(each[place]) for each in found.counts.values()]
-        values = [float(each[place]) for each in (found.predicted, found.actual, found.error)]
-        if sum(counts):
-            cells = [*(f"{count:,}" for count in counts), *(f"{value:.3f}" for value in values)]
-            table.add_row(f"{low:g} … {high:g}", *cells)
-    return table
 
 
 def _before_intercept(data: WorldData) -> str:
@@ -113,16 +95,21 @@ def _scores(data: WorldData) -> Iterator[str]:
     if data.reliability is None:
         yield "no reliability: neither a log of ratings nor a SessionDataModule, so there are no cases to compare"
     else:
-        yield f"expected calibration error: {data.reliability.expected_error:.4f}"
+        error = f"{data.reliability.expected_error:.4f}{_before_intercept(data)}"
+        yield f"expected calibration error: {error}, on {data.reliability.cases}"
     scores = data.scores
     if "val_auc" in scores:
         rate = scores.get("val_hit_rate", float("nan"))
         yield (
             f"test sequences, uniformly drawn negatives: AUC {scores['val_auc']:.3f}, hit rate at 10 of 100 {rate:.3f}"
         )
-    for name, each in (scores.get("random_ratings") or {}).items():
-        yield f"random ratings, {name}: RMSE {each['rmse']:.4f}, MAE {each['mae']:.4f}"
+    yield from _rating_errors(data)
     yield f"popularity gets {data.of_greedy(data.played['popularity'].figures):.0%} of greedy's return"
+
+
+def _rating_errors(data: WorldData) -> Iterator[str]:
+    for name, each in (data.scores.get("random_ratings") or {}).items():
+        yield f"random ratings, {name}: RMSE {each['rmse']:.4f}, MAE {each['mae']:.4f}"
 
 
 def draw_world(data: WorldData, path: Path) -> Path:
@@ -130,7 +117,7 @@ def draw_world(data: WorldData, path: Path) -> Path:
     episodes = f"{data.test_users * data.rounds} episodes of {data.test_users} test users per policy"
     name = f"{data.run.name}, {data.run.folder.name}"
     title = f"The world of {name}: {data.world.response.num_items:,} items; {episodes}"
-    warnings = (textwrap.fill(f"Warning: {said}", 130) for said in data.warnings[:3])
+    warnings = (textwrap.fill(f"Warning: {each}", 130) for each in data.warnings[:3])
     below = f"Reliability: {data.reliability.cases}." if data.reliability else ""
     with six_panels("\n".join([title, *warnings]), path, below) as panels:
         references, lengths, causes, answers, reliability, counts = panels
@@ -213,8 +200,8 @@ def _draw_reliability(axes: Axes, data: WorldData) -> None:
         found.predicted, found.actual, yerr=1.96 * found.error, fmt="o-", color=BLUE, markersize=4, capsize=2,
         label="measured, ± 1.96 standard errors",
     )  # fmt: skip
-    scores = "\n".join(line for line in _scores(data) if line.startswith(("expected", "random")))
-    axes.text(0.98, 0.03, scores, transform=axes.transAxes, ha="right", va="bottom")
+    lines = [f"expected calibration error: {found.expected_error:.4f}", *_rating_errors(data)]
+    axes.text(0.98, 0.03, "\n".join(lines), transform=axes.transAxes, ha="right", va="bottom")
     axes.legend(loc="upper left")
     actual = "mean rating given" if data.answer == "rating" else "proportion of true next items"
     titled(axes, title, f"predicted {data.answer}", actual, xlim=data.answer_range, ylim=data.answer_range)

@@ -6,8 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ialp.errors import UserError
@@ -20,16 +18,16 @@ LAUNCHER = re.compile(
 )
 """Variables by which torchrun and SLURM would make a stage's process believe that it is one of many."""
 
-SIGN_EVERY, PATIENCE = 2.0, 45.0
-"""Seconds between two signs of the process that builds a stage, and without one until the others give it up."""
+PATIENCE = 45.0
+"""Seconds without a sign of the process that builds a stage, after which the others give it up."""
 
 
 class StageFailed(SystemExit):
-    """A stage's process has said what is wrong; this run ends with the same exit code."""
+    """A stage's process has printed what is wrong; this run ends with the same exit code."""
 
 
 def build_missing(stage: Stage, missing: str) -> None:
-    """Build what the run needs and say which stage of how many is at work.
+    """Build what the run needs, and print which stage of how many is at work.
 
     Raises:
         UserError: Something is missing and `missing` is "fail".
@@ -38,11 +36,11 @@ def build_missing(stage: Stage, missing: str) -> None:
     check_missing(stage, missing)
     stages = stage.lineage()
     for number, each in enumerate(stages, 1):
-        said = f"stage {number} of {len(stages)}: {each.name}"
+        line = f"stage {number} of {len(stages)}: {each.name}"
         if each.finished:
-            announce(f"{said} (reused {each.folder})")
+            announce(f"{line} (reused {each.folder})")
             continue
-        announce(f"{said} -> {each.folder}")
+        announce(f"{line} -> {each.folder}")
         if each is not stage:
             build(each) if rank() == 0 else wait_for(each)
 
@@ -53,10 +51,9 @@ def check_missing(stage: Stage, missing: str) -> None:
     Raises:
         UserError: Something is missing and may not be built.
     """
-    absent = [each for each in stage.lineage()[:-1] if not each.finished]
+    absent = [each.name for each in stage.lineage()[:-1] if not each.finished]
     if absent and missing == "fail":
-        names = ", ".join(each.name for each in absent)
-        raise UserError(f"missing stages: {names}; without --missing fail they are built first")
+        raise UserError(f"missing stages: {', '.join(absent)}; without --missing fail they are built first")
 
 
 def announce(line: str) -> None:
@@ -74,13 +71,16 @@ def build(stage: Stage) -> None:
     command = [sys.executable, "-m", "ialp", "fit", *stage.arguments]
     process = subprocess.Popen(command, env=child_environment(stage))
     try:
-        with sigterm_as_exit(), heartbeat(stage) as show:
+        with sigterm_as_exit():
             while (code := process.poll()) is None:
-                show()
+                if launched() > 1:
+                    heartbeat(stage).touch()
                 time.sleep(0.1)  # not wait(): where another thread takes the signal, it would go on waiting
     except BaseException:
         stop(process)
         raise
+    finally:
+        heartbeat(stage).unlink(missing_ok=True)
     if code == 130:
         raise KeyboardInterrupt
     if code == TERMINATED:
@@ -113,11 +113,11 @@ def wait_for(stage: Stage, patience: float = PATIENCE) -> None:
     Raises:
         UserError: For `patience` seconds there was no sign of the first process.
     """
-    seen, latest = None, time.monotonic()
+    sign, seen, latest = heartbeat(stage), 0, time.monotonic()
     while not stage.finished:
         time.sleep(1)
-        if (sign := last_sign(stage)) != seen:
-            seen, latest = sign, time.monotonic()
+        if sign.is_file() and (written := sign.stat().st_mtime_ns) != seen:  # by the clock of the file system
+            seen, latest = written, time.monotonic()
         elif time.monotonic() - latest > patience:
             raise UserError(
                 f"stage {stage.name}: for {patience:.0f} s no sign of the first process, which builds it; "
@@ -125,32 +125,7 @@ def wait_for(stage: Stage, patience: float = PATIENCE) -> None:
             )
 
 
-def last_sign(stage: Stage) -> int | None:
-    """When the first process last showed that it is building a stage, by the clock of the file system."""
-    try:
-        return sign_of_life(stage).stat().st_mtime_ns
-    except FileNotFoundError:
-        return None
-
-
-def sign_of_life(stage: Stage) -> Path:
-    """The file by which other processes know that the first one is building a stage."""
+def heartbeat(stage: Stage) -> Path:
+    """The file that the first of several processes touches while it builds a stage."""
+    stage.folder.parent.mkdir(parents=True, exist_ok=True)
     return stage.folder.parent / f".{stage.folder.name}.building"
-
-
-@contextmanager
-def heartbeat(stage: Stage) -> Iterator[Callable[[], None]]:
-    """While the first process of several builds a stage, what is yielded tells the others so, if called often."""
-    path, latest = sign_of_life(stage), -SIGN_EVERY
-
-    def show() -> None:
-        nonlocal latest
-        if launched() > 1 and time.monotonic() - latest > SIGN_EVERY:
-            latest = time.monotonic()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-
-    try:
-        yield show
-    finally:
-        path.unlink(missing_ok=True)

@@ -1,19 +1,13 @@
-"""What a run says besides its figures: the first line, and warnings, each once."""
+"""What a run prints besides its figures: which data it works on, and warnings, each once."""
 
 import logging
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from logging.handlers import MemoryHandler
 
-from ialp.experiment.building import CHILD
-from ialp.experiment.processes import rank
+from ialp.experiment.processes import CHILD, rank
 from ialp.experiment.stages import Stage
-
-LOUD = ("lightning", "lightning.pytorch", "lightning.fabric")
-LAUNCHER = "lightning.fabric.strategies.launchers.subprocess_script"
-"""Says nothing but that a process of the run has died, before it kills the others."""
 
 KNOWN = (
     r".*does not have many workers",  # rollouts run in the training process, on purpose
@@ -23,52 +17,54 @@ KNOWN = (
     r".*`IterableDataset` has `__len__` defined",  # which keeps Lightning from fetching a batch ahead
     r".*is_gradient_checkpointing",  # between PEFT and transformers
     r".*configure_optimizers` returned `None`",  # a judge that learns nothing
-    r".*your dataloader is not resumable",  # ours is, and of others the epoch's batches are passed over
+    r".*your dataloader is not resumable",  # ours is, by other methods
     r".*The dirpath has changed",  # the same folder, once absolute and once relative
 )
 
 
 def quiet() -> None:
-    """Leave out what Lightning says in every run; say our own warnings in one line each."""
-    for name in LOUD:
+    """Leave out what Lightning says in every run; print our own warnings in one line each."""
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger(LAUNCHER).setLevel(logging.INFO)
+    # This one only says that a process of the run has died, before it kills the others.
+    logging.getLogger("lightning.fabric.strategies.launchers.subprocess_script").setLevel(logging.INFO)
     for pattern in KNOWN:
         warnings.filterwarnings("ignore", pattern)
     logger = logging.getLogger("ialp")
-    if not any(isinstance(handler, Warnings) for handler in logger.handlers):
-        logger.addHandler(Warnings())
+    if logger.propagate:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("ialp: %(levelname)s: %(message)s"))
+        handler.addFilter(Once())
+        logger.addHandler(handler)
         logger.propagate = False
 
 
-class Warnings(logging.StreamHandler):
-    """Prints each message once. That no data root is set, the first line of a run has said."""
+class Once(logging.Filter):
+    """Passes each message once, in the first process of a run."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: set[str] = set()
-        self.setFormatter(logging.Formatter("ialp: %(levelname)s: %(message)s"))
+        self.passed: set[str] = set()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print what is new, in the first process of a run."""
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a message is new; that no data root is set, the first line of a run says."""
         text = record.getMessage()
-        if rank() == 0 and text not in self.said and not text.startswith("no data root is set"):
-            self.said.add(text)
-            super().emit(record)
+        new = rank() == 0 and text not in self.passed and not text.startswith("no data root is set")
+        self.passed.add(text)
+        return new
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
-    """Warnings wait until the end of the block, after the line that it prints; a stage's process leaves them out."""
+def planning() -> Iterator[None]:
+    """Without warnings in the process of a stage: the run that builds it has planned it, too, and printed them."""
     logger = logging.getLogger("ialp")
-    before, memory = logger.handlers, MemoryHandler(10_000, flushLevel=logging.CRITICAL + 1)
-    logger.handlers = [memory]
+    level = logger.level
+    if CHILD in os.environ:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.handlers = before
-        for record in memory.buffer if CHILD not in os.environ else ():
-            logger.handle(record)
+        logger.setLevel(level)
 
 
 def data_line(stage: Stage) -> str:

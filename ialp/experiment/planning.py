@@ -6,7 +6,7 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from ialp.experiment.messages import data_line, held_back
+from ialp.experiment.messages import data_line, planning
 from ialp.experiment.stages import Stage, plan
 from ialp.experiment.training import IALPCLI, command_line
 
@@ -58,7 +58,7 @@ class ManyPlanner(Planner):
         Raises:
             UserError: What the user can mend.
         """
-        with held_back():
+        with planning():
             stage = plan(self.parse, self.keys(), list(arguments), seed=seed)
             if (line := data_line(stage)) not in self._named:
                 self._named.add(line)

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C while a run trains: it stops where nothing is half done, and after a while wherever it is."""
+"""SIGTERM and Ctrl-C while a run trains."""
 
 import os
 import signal
@@ -23,8 +23,7 @@ class Terminated(SystemExit):
 class StopRequest:
     """Whether somebody wants the run to stop.
 
-    The first signal is noted. If nobody has looked after `patience` seconds, or at a second signal, the run is ended on
-    the spot, as by `KeyboardInterrupt`.
+    The first signal is noted. `patience` seconds later, or at a second signal, the run is ended wherever it is.
 
     Args:
         patience: Seconds.
@@ -54,16 +53,9 @@ class StopRequest:
         return os.getppid() != self._parent
 
     def raise_(self) -> None:
-        """End the run.
-
-        Raises:
-            Terminated: After SIGTERM.
-            KeyboardInterrupt: After Ctrl-C.
-        """
+        """End the run: `KeyboardInterrupt` after Ctrl-C, else `Terminated`."""
         self._cancel()
-        if self.number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise Terminated
+        raise KeyboardInterrupt if self.number == signal.SIGINT else Terminated
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.number is not None:

@@ -11,7 +11,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger
 
-from ialp.experiment.checkpoint_file import SealedCheckpointIO
+from ialp.experiment.checkpoint_file import AtomicCheckpointIO
 from ialp.experiment.metrics_file import MetricsFile
 from ialp.experiment.progress import PlainProgress
 from ialp.experiment.resume import ResumeCheckpoint
@@ -78,7 +78,7 @@ def _loggers(stage: Stage, given: Any) -> Any:
 
 def _plugins(given: list[Any]) -> list[Any]:
     """Whoever writes a checkpoint, it is whole or absent."""
-    return given if any(isinstance(each, CheckpointIO) for each in given) else [*given, SealedCheckpointIO()]
+    return given if any(isinstance(each, CheckpointIO) for each in given) else [*given, AtomicCheckpointIO()]
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -21,17 +21,17 @@ from ialp.data import LogSource
 from ialp.errors import UserError, user_error_beneath
 from ialp.experiment import wandb_runs
 from ialp.experiment.building import announce, build_missing
-from ialp.experiment.checkpoint_file import newest, remove_partial
+from ialp.experiment.checkpoint_file import newest
 from ialp.experiment.complaints import complaint
 from ialp.experiment.config_check import class_paths, find_class
 from ialp.experiment.done import write_done
-from ialp.experiment.messages import data_line, held_back, quiet
+from ialp.experiment.messages import data_line, planning, quiet
 from ialp.experiment.processes import CHILD, launched, rank
 from ialp.experiment.same_run import check_processes, check_shares
 from ialp.experiment.signals import Terminated, sigterm_as_exit
 from ialp.experiment.stages import Stage, plan
 from ialp.experiment.trainer_parts import trainer_parts
-from ialp.files import write_atomically
+from ialp.files import remove_partial, write_atomically
 from ialp.oracle.backends.base import JudgeBackend
 from ialp.runs.folder import CRASH
 from ialp.runs.lock import being_made, busy, locked, set_aside
@@ -130,7 +130,7 @@ class IALPCLI(LightningCLI):
     def plan_run(self, command: str, arguments: list[str]) -> None:
         """Plan the run and name its data."""
         self.command = command
-        with held_back():
+        with planning():
             self.stage = plan(self.parse, self.keys(), arguments)
             announce(data_line(self.stage))
         self.config = self._namespace(self.stage.arguments)
@@ -237,6 +237,7 @@ class IALPCLI(LightningCLI):
     def _fit_in_folder(self) -> None:
         folder, began, start = self.stage.folder, time.monotonic(), self._start()
         if start:
+            remove_partial(folder)  # what a killed process was writing
             announce(f"going on from {start}")
         else:
             set_aside(folder)
@@ -260,10 +261,7 @@ class IALPCLI(LightningCLI):
         """The checkpoint to go on from."""
         if self.config.ckpt_path or not self.config.resume:
             return self.config.ckpt_path
-        folder = self.stage.folder / "checkpoints"
-        if rank() == 0:
-            remove_partial(folder)
-        path = newest(folder)
+        path = newest(self.stage.folder / "checkpoints")
         return str(path) if path else None
 
     def _train(self, start: str | None) -> None:

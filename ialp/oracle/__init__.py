@@ -1,17 +1,13 @@
 """The oracle: a language model that judges which item a user would take next."""
 
-from ialp.oracle.ahead import AskedAhead
 from ialp.oracle.backends import EmbeddingOracle, JudgeBackend, LexicalOracle, LocalLM, LoRA, ServerLM
 from ialp.oracle.cache import JudgementCache
-from ialp.oracle.config import OracleConfig
-from ialp.oracle.judges import check_judge, load_judge
-from ialp.oracle.opening import open_oracle
+from ialp.oracle.config import OracleConfig, load_judge
 from ialp.oracle.oracle import BudgetExceeded, Judging, Oracle
 from ialp.oracle.prompt import PromptTemplate
 from ialp.oracle.questions import Questions
 
 __all__ = [
-    "AskedAhead",
     "BudgetExceeded",
     "EmbeddingOracle",
     "JudgeBackend",
@@ -25,7 +21,5 @@ __all__ = [
     "PromptTemplate",
     "Questions",
     "ServerLM",
-    "check_judge",
     "load_judge",
-    "open_oracle",
 ]

@@ -1,4 +1,4 @@
-"""A judge that is asked by a thread of its own, so that who asks can go on meanwhile."""
+"""Asking one step ahead: a judge that is asked by a thread of its own, so that who asks can go on meanwhile."""
 
 import threading
 from concurrent.futures import Future, wait
@@ -16,7 +16,7 @@ PATIENCE = 10.0  # seconds that an interrupted judge has to end what it is at
 class AskedAhead:
     """One question at a time: `ask` returns at once, `answer` waits for the judgement.
 
-    What the judge raises comes out of `answer`; what it said before that is in the cache. The thread is a daemon: a
+    What the judge raises comes out of `answer`; what it answered before that is in the cache. The thread is a daemon: a
     judge that never answers does not keep the program from ending, as the threads of an executor would.
     """
 
@@ -33,10 +33,19 @@ class AskedAhead:
         """Begin what `Oracle.judge` does; the tensors must stay as they are until `answer`."""
         assert self._future is None, "one question at a time"
         self.oracle.backend.interrupted = False
-        self._future = Future()
-        places = torch.get_num_threads(), torch.cuda.current_device() if torch.cuda.is_initialized() else -1
-        question = history, length, candidates
-        threading.Thread(target=self._judge, args=(self._future, question, *places), name="judge", daemon=True).start()
+        self._future = future = Future[Judgement]()
+        threads = torch.get_num_threads()
+        cuda = torch.cuda.current_device() if torch.cuda.is_initialized() else -1  # -1: none
+
+        def judge() -> None:
+            try:
+                torch.set_num_threads(threads)  # torch keeps cores, GPU and grad for each thread
+                with torch.no_grad(), torch.cuda.device(cuda):
+                    future.set_result(self.oracle.judge(history, length, candidates))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=judge, name="judge", daemon=True).start()
 
     def answer(self) -> Judgement:
         """The judgement of what was asked.
@@ -44,8 +53,8 @@ class AskedAhead:
         Raises: what `Oracle.judge` raised.
         """
         assert self._future is not None, "nothing was asked"
-        self._until_done(self._future)
-        future, self._future = self._future, None
+        future = self._until_done(self._future)
+        self._future = None
         return future.result()
 
     def close(self, at_once: bool = False) -> None:
@@ -63,17 +72,7 @@ class AskedAhead:
             self._until_done(self._future)
         self._future = None
 
-    def _until_done(self, future: "Future[Judgement]") -> None:
+    def _until_done(self, future: "Future[Judgement]") -> "Future[Judgement]":
         while not future.done():
             wait([future], timeout=WAKE_EVERY)
-
-    def _judge(
-        self, future: "Future[Judgement]", question: tuple[Tensor, Tensor, Tensor], threads: int, cuda: int
-    ) -> None:
-        """What the thread does, under the settings that torch keeps for each thread: cores, GPU (-1 for none), grad."""
-        try:
-            torch.set_num_threads(threads)
-            with torch.no_grad(), torch.cuda.device(cuda):
-                future.set_result(self.oracle.judge(*question))
-        except BaseException as error:
-            future.set_exception(error)
+        return future

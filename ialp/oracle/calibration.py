@@ -1,4 +1,4 @@
-"""When None is the answer: a threshold on its probability, fitted on interactions whose answer is known."""
+"""A threshold on the probability of None, fitted on interactions whose answer is known."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -58,28 +58,27 @@ def pick_calibrated(log_probabilities: Tensor, scores: Tensor, threshold: float)
     return torch.where(none, scores.shape[1] - 1, scores[:, :-1].argmax(1))
 
 
-def fit_none(held: Tensor, bare: Tensor, answer: Tensor, none_share: float) -> NoneCalibration:
+def fit_none(with_target: Tensor, without_target: Tensor, answer: Tensor, none_share: float) -> NoneCalibration:
     """The threshold with the most right answers, if a share `none_share` of questions has None as theirs.
 
     Args:
-        held: (n, K + 1) log-probabilities of questions that hold the true item.
-        bare: (m, K + 1) of questions that do not.
+        with_target: (n, K + 1) log-probabilities of questions that hold the true item.
+        without_target: (m, K + 1) of questions that do not.
         answer: (n,) index of the true item.
         none_share: 0 to 1.
     """
-    last = held.shape[1] - 1
-    best_is_true = held[:, :-1].argmax(1) == answer
-    with_true, without = held[:, -1].exp().double(), bare[:, -1].exp().double()
-    known = torch.cat([with_true, without]).unique()
+    best_is_true = with_target[:, :-1].argmax(1) == answer
+    none_with, none_without = with_target[:, -1].exp().double(), without_target[:, -1].exp().double()
+    known = torch.cat([none_with, none_without]).unique()
     cuts = torch.cat([known, torch.tensor([1.5], dtype=known.dtype)])  # (C,), the last is never reached
-    right_with = ((with_true < cuts[:, None]) & best_is_true).double().mean(1)
-    right_without = (without >= cuts[:, None]).double().mean(1)
+    right_with = ((none_with < cuts[:, None]) & best_is_true).double().mean(1)
+    right_without = (none_without >= cuts[:, None]).double().mean(1)
     right = (1 - none_share) * right_with + none_share * right_without
     best = int(right.argmax())
     # Between two observed probabilities any cut does as well; the middle errs least on new questions.
     below = cuts[best - 1] if best else cuts[best]
     threshold = float(1.5 if best == len(known) else (below + cuts[best]) / 2)
-    plain_with = float((held.argmax(1) == answer).double().mean())
-    plain_without = float((bare.argmax(1) == last).double().mean())
+    plain_with = float((with_target.argmax(1) == answer).double().mean())
+    plain_without = float((without_target.argmax(1) == without_target.shape[1] - 1).double().mean())
     plain = (1 - none_share) * plain_with + none_share * plain_without
     return NoneCalibration(threshold, none_share, float(right[best]), plain)

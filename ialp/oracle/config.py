@@ -1,14 +1,15 @@
 """What a config says of the judge, and the oracle that it describes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ialp.data.log import Log
-from ialp.errors import UserError
+from ialp.errors import UserError, user_error_beneath
 from ialp.oracle.backends.base import JudgeBackend
 from ialp.oracle.cache import JudgementCache
 from ialp.oracle.calibration import NoneCalibration
-from ialp.oracle.judges import load_judge
 from ialp.oracle.oracle import Judging, Oracle
 from ialp.oracle.prompt import PromptTemplate
 
@@ -44,6 +45,11 @@ class OracleConfig:
             UserError: No such judge or run; None shall be calibrated, and no run has fitted its threshold.
         """
         words = log.words.scenario, log.words.item, log.words.behavior
+        threshold: float | None = None
+        if self.judging.none == "calibrated":
+            if self.adapter is None:
+                raise UserError("judging.none is calibrated, but `adapter` names no tuned oracle; set none: argmax")
+            threshold = NoneCalibration.load(self.adapter).threshold
         return Oracle(
             load_judge(self.judge, self.adapter),
             JudgementCache(Path(self.cache)),
@@ -51,13 +57,36 @@ class OracleConfig:
             log.catalogue,
             self.judging,
             self.budget,
-            self._none_threshold(),
+            threshold,
         )
 
-    def _none_threshold(self) -> float | None:
-        """What OracleTuning fitted, where it is asked for."""
-        if self.judging.none == "argmax":
-            return None
-        if self.adapter is None:
-            raise UserError("judging.none is calibrated, but `adapter` names no tuned oracle; set none: argmax")
-        return NoneCalibration.load(self.adapter).threshold
+
+def load_judge(judge: JudgeBackend | Mapping[str, Any] | None, adapter: str | Path | None = None) -> JudgeBackend:
+    """The judge, as an instance or as class_path and init_args, with what OracleTuning left in the folder `adapter`.
+
+    Raises:
+        UserError: No such judge, or arguments that it does not take.
+    """
+    if judge is None:
+        raise UserError("no judge is named: set `judge`, for example {class_path: ialp.oracle.LexicalOracle}")
+    if not isinstance(judge, JudgeBackend | Mapping):  # a part was set of what another key holds
+        raise UserError(
+            f"judge is {judge!r}, not class_path and init_args: on the command line --judge.init_args.KEY VALUE "
+            "changes that of all stages; for one stage give the whole: {class_path: CLASS, init_args: {KEY: VALUE}}"
+        )
+    backend = judge if isinstance(judge, JudgeBackend) else instantiate(judge)
+    return backend if adapter is None else backend.tuned(adapter)
+
+
+def instantiate(judge: Mapping[str, Any]) -> JudgeBackend:
+    """The instance that class_path and init_args describe, checked against the constructor's types."""
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(JudgeBackend, "judge")
+    try:
+        return parser.instantiate(parser.parse_object({"judge": dict(judge)})).judge
+    except ArgumentError as error:
+        raise UserError(f"judge: {' '.join(str(error).split())}") from error
+    except ValueError as error:  # the parser's own, around what the constructor said
+        raise user_error_beneath(error) or error from None

@@ -1,18 +1,17 @@
 """What a judge is worth: its answers to questions whose answer is known, and the figures drawn from them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ialp.oracle.calibration import pick_calibrated
 from ialp.oracle.oracle import Oracle
-from ialp.oracle.questions import Questions
-
-if TYPE_CHECKING:
-    from ialp.oracle.questions import PromptBatch
+from ialp.oracle.prompt import LABELS
+from ialp.oracle.questions import PromptBatch, Questions
 
 BINS = 10  # of the reliability curve
 ROUNDED = 4  # digits
@@ -24,43 +23,41 @@ class JudgeEvaluation:
 
     Attributes:
         judge: Name of the judge.
-        labels: The K + 1 labels.
-        answer: (n,) index of the true next item among the candidates of `held`.
-        held: Answers where the true next item is among the candidates, the others drawn uniformly.
-        bare: Answers where it is not: None is right.
+        answer: (n,) index of the true next item among the candidates of `with_target`.
+        with_target: Answers where the true next item is among the candidates, the others drawn uniformly.
+        without_target: Answers where it is not: None is right.
         label_mass: Mean probability that the model gave to any label, if that has a meaning.
         none_threshold: Probability from which on None is the calibrated pick; None where none was fitted.
-        popular: Answers where the other candidates are drawn by popularity.
-        popular_answer: (n,) index of the true next item among those.
-        turned: (2n, K + 1) the questions of `held` and `bare` in another order, put back into the first.
+        popular: Answers where the other candidates are drawn by popularity, and (n,) the index of the true item there.
+        permuted: (2n, K + 1) the questions of `with_target` and `without_target` with their candidates in another
+            order, put back into the first.
         none_share: Share of questions without the true item for which confidence is held against correctness.
         cost: What it took: prompts, seconds, tokens.
     """
 
     judge: str
-    labels: list[str]
     answer: Tensor
-    held: Tensor
-    bare: Tensor
+    with_target: Tensor
+    without_target: Tensor
     label_mass: float | None = None
     none_threshold: float | None = None
-    popular: Tensor | None = None
-    popular_answer: Tensor | None = None
-    turned: Tensor | None = None
+    popular: tuple[Tensor, Tensor] | None = None
+    permuted: Tensor | None = None
     none_share: float = 0.1
     cost: dict[str, float | None] | None = None
 
     @property
     def none(self) -> int:
         """K, the index of None."""
-        return self.held.shape[1] - 1
+        return self.with_target.shape[1] - 1
 
     def right(self, calibrated: bool = False, popular: bool = False) -> Tensor:
         """(n,) bool: the true next item is the pick, None being an answer, too."""
+        answers, truth = self.with_target, self.answer
         if popular:
-            assert self.popular is not None and self.popular_answer is not None
-            return self.picks(self.popular, calibrated) == self.popular_answer
-        return self.picks(self.held, calibrated) == self.answer
+            assert self.popular is not None
+            answers, truth = self.popular
+        return self.picks(answers, calibrated) == truth
 
     def picks(self, answers: Tensor, calibrated: bool = False) -> Tensor:
         """(n,) labels picked: the most probable, or by the threshold for None."""
@@ -77,11 +74,12 @@ class JudgeEvaluation:
         not; none_precision, none_recall: of None, over both kinds of question in equal numbers; labels: share of each
         label among all answers. With `_calibrated`: None by its threshold. With `_popular`: among popular others.
         """
-        answers = torch.bincount(torch.cat([self.picks(self.held), self.picks(self.bare)]), minlength=self.none + 1)
+        picks = torch.cat([self.picks(self.with_target), self.picks(self.without_target)])
+        won = torch.bincount(picks, minlength=self.none + 1) / len(picks)
         figures: dict[str, Any] = {
             "judge": self.judge,
             **self._picked(),
-            "labels": dict(zip(self.labels, (answers / answers.sum()).tolist(), strict=True)),
+            "labels": dict(zip(LABELS, won.tolist(), strict=False)),
             "label_mass": self.label_mass,
         }
         if self.none_threshold is not None:
@@ -89,106 +87,85 @@ class JudgeEvaluation:
             figures["none_threshold"] = self.none_threshold
             figures |= {f"{name}_calibrated": value for name, value in calibrated.items() if name != "ranked_first"}
         if self.popular is not None:
-            assert self.popular_answer is not None
             figures["picked_popular"] = share(self.right(popular=True))
-            figures["ranked_first_popular"] = share(self.popular[:, :-1].argmax(1) == self.popular_answer)
-        if self.turned is not None:
-            figures["order_sensitivity"] = share(self.turned.argmax(1) != torch.cat([self.held, self.bare]).argmax(1))
-        confidence, right = self.confidence()
-        figures["calibration_error"] = round(calibration_error(confidence, right), ROUNDED)
+            figures["ranked_first_popular"] = share(self.popular[0][:, :-1].argmax(1) == self.popular[1])
+        if self.permuted is not None:
+            figures["order_sensitivity"] = share(self.permuted.argmax(1) != picks)
+        figures["calibration_error"] = round(calibration_error(*self.confidence()), ROUNDED)
         return figures | ({"cost": self.cost} if self.cost else {})
 
     def _picked(self, calibrated: bool = False) -> dict[str, float | None]:
-        held, bare = self.picks(self.held, calibrated) == self.none, self.picks(self.bare, calibrated) == self.none
-        said = int(held.sum() + bare.sum())
+        with_target = self.picks(self.with_target, calibrated) == self.none
+        without_target = self.picks(self.without_target, calibrated) == self.none
+        nones = int(with_target.sum() + without_target.sum())
         return {
             "picked": share(self.right(calibrated)),
-            "ranked_first": share(self.held[:, :-1].argmax(1) == self.answer),
-            "none_with": share(held),
-            "none_without": share(bare),
-            "none_precision": round(int(bare.sum()) / said, ROUNDED) if said else None,
-            "none_recall": share(bare),
+            "ranked_first": share(self.with_target[:, :-1].argmax(1) == self.answer),
+            "none_with": share(with_target),
+            "none_without": share(without_target),
+            "none_precision": round(int(without_target.sum()) / nones, ROUNDED) if nones else None,
+            "none_recall": share(without_target),
         }
 
     def confidence(self) -> tuple[Tensor, Tensor]:
         """The probability of the most probable label, and whether it is right; `none_share` of all without the item."""
-        count = min(round(self.none_share / (1 - self.none_share) * len(self.held)), len(self.bare))
-        best = torch.cat([self.held, self.bare[:count]]).max(1)
+        count = min(round(self.none_share / (1 - self.none_share) * len(self.answer)), len(self.without_target))
+        best = torch.cat([self.with_target, self.without_target[:count]]).max(1)
         truth = torch.cat([self.answer, torch.full((count,), self.none)])
         return best.values.exp(), best.indices == truth
 
     def ranks(self) -> Tensor:
         """(K,) share of true next items that stand first, second, … among the candidates, None aside."""
-        candidates = self.held[:, :-1]
+        candidates = self.with_target[:, :-1]
         true = candidates.gather(1, self.answer[:, None])
         earlier = torch.arange(self.none) < self.answer[:, None]  # of equals the first shown stands above
         above = ((candidates > true) | ((candidates == true) & earlier)).sum(1)
         return torch.bincount(above, minlength=self.none) / len(above)
 
 
-def examine(
-    oracle: Oracle, held: "PromptBatch", bare: "PromptBatch", none_threshold: float | None = None
+def evaluate(
+    oracle: Oracle, with_target: PromptBatch, without_target: PromptBatch, none_threshold: float | None = None
 ) -> JudgeEvaluation:
     """Ask what the log knows: questions with the true next item, and the same ones without it."""
-    answers, answers_bare = (oracle.answers(batch.questions) for batch in (held, bare))
+    answers, answers_without = (oracle.answers(batch.questions) for batch in (with_target, without_target))
     judge = oracle.backend
-    return JudgeEvaluation(
-        judge=judge.name,
-        labels=held.questions.labels,
-        answer=held.answer,
-        held=answers,
-        bare=answers_bare,
-        label_mass=judge.label_mass,
-        none_threshold=none_threshold,
-    )
+    return JudgeEvaluation(judge.name, with_target.answer, answers, answers_without, judge.label_mass, none_threshold)
 
 
-def examine_in_full(
+def evaluate_in_full(
     oracle: Oracle,
-    held: "PromptBatch",
-    bare: "PromptBatch",
-    popular: "PromptBatch",
+    with_target: PromptBatch,
+    without_target: PromptBatch,
+    popular: PromptBatch,
     none_threshold: float | None,
     none_share: float,
     seed: int,
 ) -> JudgeEvaluation:
-    """The same through the cache, with popular others and another order of the candidates besides."""
+    """The same, with popular others and another order of the candidates besides."""
     start = perf_counter()
-    answers = [oracle.answers(batch.questions) for batch in (held, bare, popular)]
-    turned = torch.cat([answers_turned(oracle, batch.questions, seed) for batch in (held, bare)])
+    found = evaluate(oracle, with_target, without_target, none_threshold)
+    answers = oracle.answers(popular.questions)
+    batches = with_target, without_target
+    permuted = torch.cat([answers_permuted(oracle, batch.questions, seed) for batch in batches])
     seconds = perf_counter() - start
-    judge = oracle.backend
     cost = {
         "asked": oracle.asked,
         "cached": oracle.hits,
         "seconds": round(seconds, 2),
         "judgements_per_second": round(oracle.asked / seconds, 2) if oracle.asked else None,
-        "tokens": judge.tokens,
+        "tokens": oracle.backend.tokens,
     }
-    return JudgeEvaluation(
-        judge=judge.name,
-        labels=held.questions.labels,
-        answer=held.answer,
-        held=answers[0],
-        bare=answers[1],
-        label_mass=judge.label_mass,
-        none_threshold=none_threshold,
-        popular=answers[2],
-        popular_answer=popular.answer,
-        turned=turned,
-        none_share=none_share,
-        cost=cost,
-    )
+    found = replace(found, popular=(answers, popular.answer), permuted=permuted, none_share=none_share, cost=cost)
+    return replace(found, label_mass=oracle.backend.label_mass)
 
 
-def answers_turned(oracle: Oracle, questions: Questions, seed: int) -> Tensor:
+def answers_permuted(oracle: Oracle, questions: Questions, seed: int) -> Tensor:
     """(B, K + 1) answers to the questions with candidates in an order drawn from `seed`, put back into theirs."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.rand(len(questions), questions.num_candidates, generator=generator).argsort(1)  # (B, K)
-    turned = [
-        [row[place] for place in places] for row, places in zip(questions.candidates, order.tolist(), strict=True)
-    ]
-    answers = oracle.answers(Questions(questions.template, questions.history, turned))
+    rows = zip(questions.candidates, order.tolist(), strict=True)
+    permuted = [[row[place] for place in places] for row, places in rows]
+    answers = oracle.answers(Questions(questions.template, questions.history, permuted))
     place = torch.cat([order, torch.full((len(order), 1), questions.num_candidates)], dim=1)
     return torch.empty_like(answers).scatter_(1, place, answers)
 
@@ -212,3 +189,24 @@ def calibration_error(confidence: Tensor, right: Tensor) -> float:
 def share(flags: Tensor) -> float:
     """Mean of a bool tensor."""
     return round(float(flags.double().mean()), ROUNDED)
+
+
+def print_evaluations(rows: Mapping[str, Mapping[str, Any]], questions: int, num_candidates: int) -> None:
+    """A table with one line of `figures` per judge, chance first, and how often each label wins."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Oracle on {questions} held-out questions, {num_candidates} candidates each")
+    columns = ("", "true item picked", "ranked first", "None: item there", "None: item missing", "mass on labels")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left")
+    chance = f"{1 / (num_candidates + 1):.3f}"
+    table.add_row("chance", chance, f"{1 / num_candidates:.3f}", chance, chance, "")
+    for name, row in rows.items():
+        figures = [f"{row[key]:.3f}" for key in ("picked", "ranked_first", "none_with", "none_without")]
+        table.add_row(name, *figures, "" if row["label_mass"] is None else f"{row['label_mass']:.3f}")
+    console = Console()
+    console.print(table)
+    for name, row in rows.items():
+        shares = "  ".join(f"{label} {100 * won:.0f}" for label, won in row["labels"].items())
+        console.print(f"how often each label wins, {name} (%): {shares}", soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""Titles come from strangers: what a title may do to a prompt is be read."""
+"""Sanitise untrusted item titles before they enter a prompt."""
 
 import re
 import unicodedata
@@ -21,14 +21,14 @@ LEAST_WORDS = 3  # of a clause that is the template's alone
 
 @lru_cache(maxsize=REMEMBERED)
 def neutralise(text: str, max_chars: int = MAX_CHARS, reserved: tuple[str, ...] = ()) -> str:
-    """A title on one line that can neither end the prompt's parts, nor add options, nor hide what it says.
+    """A title on one line that can neither end the prompt's parts, nor add options, nor hide its content.
 
     Control, format and private characters go (right-to-left marks, zero-width and tag characters; joiners within words
     and emoji stay). What tokenizers may take for special tokens loses its brackets, headings their number of signs,
     labels their space (`k. None` becomes `k.None`), and `select a` gets quotes. Phrases that are `reserved`, as those
     that end a prompt, become "…". Ordinary titles stay as they are. At most max_chars characters, cut at a word.
 
-    What a title asks for in plain words stays readable, and a model may follow it: `ialp oracle report` measures it.
+    Instructions in plain words stay readable, and a model may follow them: `ialp oracle report` measures how often.
     """
     text = " ".join(visible(text).split())
     while (plain := SPECIAL_TOKEN.sub(r"‹\1›", text)) != text:

@@ -29,6 +29,9 @@ class PromptTemplate:
             and {history} first. Literal braces are doubled.
         max_history: Only the latest so many items of the history are shown.
         max_chars: Longer item texts are cut.
+
+    Attributes:
+        prefix: The text up to the history, equal for all questions of a catalogue.
     """
 
     def __init__(
@@ -43,24 +46,17 @@ class PromptTemplate:
     ):
         if max_history < 1:
             raise ValueError(f"max_history must be at least 1, got {max_history}")
-        self.max_history = max_history
-        self.max_chars = max_chars
+        self.max_history, self.max_chars = max_history, max_chars
+        words = {"scenario": scenario, "item": item, "behavior": behavior}
         filled = read_template(Path(path) if path else DEFAULT_TEMPLATE).format(
-            scenario=neutralise(scenario),
-            item=neutralise(item),
-            behavior=neutralise(behavior),
+            **{name: neutralise(word) for name, word in words.items()},
             attributes="; ".join(neutralise(name) for name in attributes),
             history=HISTORY_MARK,
             candidates=CANDIDATES_MARK,
         )
-        self._prefix, rest = filled.split(HISTORY_MARK)
+        self.prefix, rest = filled.split(HISTORY_MARK)
         self._middle, self._ending = rest.split(CANDIDATES_MARK)
         self._reserved = clauses(self._ending.splitlines()[-1]) if self._ending.strip() else ()
-
-    @property
-    def prefix(self) -> str:
-        """The text up to and including "History: ", equal for all questions of a catalogue."""
-        return self._prefix
 
     def render(self, history: Sequence[str], candidates: Sequence[str]) -> str:
         """The whole prompt, from rendered items; None gets the label after the last candidate's."""
@@ -68,7 +64,7 @@ class PromptTemplate:
         shown = ", ".join(self._plain(text) for text in history[-self.max_history :]) or "nothing yet"
         offered = (self._plain(text) for text in candidates)
         choices = [f"{label}. {text}" for label, text in zip(labels, offered, strict=True)]
-        return f"{self._prefix}{shown}{self._middle}{' '.join(choices)} {none}. None{self._ending}"
+        return f"{self.prefix}{shown}{self._middle}{' '.join(choices)} {none}. None{self._ending}"
 
     def _plain(self, text: str) -> str:
         return neutralise(text, self.max_chars, self._reserved)
@@ -89,15 +85,11 @@ def read_template(path: Path) -> str:
         names = [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
     except ValueError as error:
         raise TemplateError(f"prompt template {path}: {error}; double a brace that is meant literally") from None
-    for field in FIELDS:
-        if field not in names:
-            raise TemplateError(f"prompt template {path}: field {{{field}}} is missing")
-    for name in names:
-        if name not in FIELDS:
-            raise TemplateError(f"prompt template {path}: unknown field {{{name}}}; known are {', '.join(FIELDS)}")
-    for field in ("history", "candidates"):
-        if names.count(field) > 1:
-            raise TemplateError(f"prompt template {path}: field {{{field}}} appears more than once")
-    if names.index("history") > names.index("candidates"):
-        raise TemplateError(f"prompt template {path}: field {{history}} must come before {{candidates}}")
+    faults = [f"field {{{field}}} is missing" for field in FIELDS if field not in names]
+    faults += [f"unknown field {{{name}}}; known are {', '.join(FIELDS)}" for name in names if name not in FIELDS]
+    faults += [f"field {{{name}}} appears more than once" for name in FIELDS[-2:] if names.count(name) > 1]
+    if not faults and names.index("history") > names.index("candidates"):
+        faults = ["field {history} must come before {candidates}"]
+    if faults:
+        raise TemplateError(f"prompt template {path}: {faults[0]}")
     return text

@@ -1,4 +1,4 @@
-"""What a judge is asked: histories and candidates as texts, and the prompts made of them."""
+"""Questions for a judge: histories and candidates as texts, and the prompts made of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,14 +33,9 @@ class Questions:
         Ids past the catalogue stand for users, and the prompt speaks of items only: they are left out.
         """
         recent, kept = latest(history, length, template.max_history)
-        return cls(
-            template,
-            [
-                [texts[item] for item in row[:count] if item < len(texts)]
-                for row, count in zip(recent.tolist(), kept.tolist(), strict=True)
-            ],
-            [[texts[item] for item in row] for row in candidates.tolist()],
-        )
+        rows = zip(recent.tolist(), kept.tolist(), strict=True)
+        shown = [[texts[item] for item in row[:count] if item < len(texts)] for row, count in rows]
+        return cls(template, shown, [[texts[item] for item in row] for row in candidates.tolist()])
 
     def __len__(self) -> int:
         return len(self.history)

@@ -2,10 +2,8 @@
 
 import io
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from ialp.errors import UserError
@@ -42,24 +40,13 @@ def frames(cache: JudgementCache) -> Iterator[pl.DataFrame]:
     Raises:
         UserError: The file is damaged.
     """
-    query = """
-        SELECT key, COALESCE(fingerprint, ''), COALESCE(name, 'unknown'), asked_at, value
-        FROM judgements LEFT JOIN judges ON judges.id = judge
-    """
+    query = "SELECT key, fingerprint, name, asked_at, value FROM judgements JOIN judges ON judges.id = judge"
     with cache.open() as connection:
         cursor = connection.execute(query)
         while rows := cursor.fetchmany(ROWS_AT_ONCE):
-            keys, fingerprints, names, times, values = zip(*rows, strict=True)
+            *columns, values = zip(*rows, strict=True)
             numbers = [cache.numbers(value) for value in values]
-            columns = [keys, fingerprints, names, times, lists(numbers)]
-            yield pl.DataFrame(dict(zip(SCHEMA, columns, strict=True)), schema=SCHEMA)
-
-
-def lists(rows: list[np.ndarray]) -> pl.Series:
-    """Rows of numbers, of equal length or not, as one column."""
-    owner = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
-    flat = pl.DataFrame({"owner": owner, "number": np.concatenate(rows)})
-    return flat.group_by("owner", maintain_order=True).agg("number")["number"]
+            yield pl.DataFrame([*columns, pl.Series(values=numbers, dtype=SCHEMA["log_probabilities"])], schema=SCHEMA)
 
 
 def export_judgements(cache: JudgementCache, path: Path) -> int:
@@ -69,8 +56,7 @@ def export_judgements(cache: JudgementCache, path: Path) -> int:
         UserError: The cache is damaged, or the file cannot be written.
     """
     table = pl.concat([pl.DataFrame(schema=SCHEMA), *frames(cache)])
-    buffer = io.BytesIO()
-    table.write_parquet(buffer)
+    table.write_parquet(buffer := io.BytesIO())
     try:
         write_atomically(path, buffer.getvalue())
     except OSError as error:
@@ -86,9 +72,7 @@ def import_judgements(cache: JudgementCache, table: pl.DataFrame) -> int:
 
 def rows_of(table: pl.DataFrame) -> list[Row]:
     """The rows as the cache stores them."""
-    flat = table["log_probabilities"].explode().to_numpy().astype("<f4").tobytes()
-    ends = (4 * table["log_probabilities"].list.len().cast(pl.Int64)).cum_sum().to_list()
-    values = [flat[start:end] for start, end in pairwise([0, *ends])]
+    values = (each.to_numpy().astype("<f4").tobytes() for each in table["log_probabilities"])
     return [Row(*row) for row in zip(table["key"], values, table["asked_at"], strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""OracleTuning: the judge learns the prompt, and this log, from a thousand interactions."""
+"""Tuning of the judge on interactions of the log (paper, section 5.3), and its evaluation before and after."""
 
 import json
 import math
@@ -11,6 +11,7 @@ from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torchmetrics import MeanMetric
+from typing_extensions import override
 
 from ialp.datamodules.prompts import PromptDataModule
 from ialp.errors import UserError
@@ -18,11 +19,10 @@ from ialp.oracle.backends.base import ORACLE_FOLDER, JudgeBackend, LoRA, Tuner
 from ialp.oracle.backends.similarity import LexicalOracle
 from ialp.oracle.cache import JudgementCache
 from ialp.oracle.calibration import NoneCalibration, fit_none
-from ialp.oracle.evaluation import examine
-from ialp.oracle.judges import load_judge
+from ialp.oracle.config import load_judge
+from ialp.oracle.evaluation import evaluate, print_evaluations
 from ialp.oracle.oracle import Oracle
 from ialp.oracle.questions import PromptBatch
-from ialp.oracle.report import print_report
 
 REPORT_FILE = "report.json"
 
@@ -35,12 +35,12 @@ class OracleTuning(LightningModule):
     `oracle/`, which `JudgeBackend.tuned` reads, and `report.json`.
 
     Args:
-        judge: The judge, as class_path and init_args.
+        judge: The judge.
         lora: Rank and reach of the adapters.
         lr: Peak learning rate, after a linear warm-up and before a cosine decay.
         weight_decay: Of AdamW.
         warmup: Share of all steps in which the learning rate rises.
-        cache: File of the judgement cache, for what the judge is asked in its examination; null keeps it in memory.
+        cache: File of the judgement cache, for what the judge is asked in its evaluation; null keeps it in memory.
     """
 
     strict_loading = False  # checkpoints hold what was trained; the base model comes from its own files
@@ -61,26 +61,27 @@ class OracleTuning(LightningModule):
         self.tuner: Tuner
         self.val_picked = MeanMetric()
         self._report: dict[str, dict[str, Any]] = {}
-        self._examined: tuple[JudgeBackend | None, Any] = None, None
+        self._evaluated: tuple[JudgeBackend | None, Any] = None, None
 
+    @override
     def setup(self, stage: str) -> None:
-        """Examine the judge as it comes, before its trainable copy takes the memory."""
-        if stage == "fit":
-            self._examine("before", self.judge)
+        if stage == "fit":  # before the trainable copy takes the memory
+            self._evaluate("before", self.judge)
             self.judge.release()
 
+    @override
     def configure_model(self) -> None:
-        """The trainable form of the judge, spread over the ranks where the trainer's strategy is `ModelParallel`."""
         if not hasattr(self, "tuner"):
             self.judge.prepare(self._data.log.catalogue)
             self.tuner = self.judge.tuner(self.lora)
-            if self.device_mesh is not None:
+            if self.device_mesh is not None:  # the trainer's strategy is ModelParallel
                 self.tuner.shard(self.device_mesh["data_parallel"])
             if not any(parameter.requires_grad for parameter in self.tuner.parameters()):
                 if self.trainer.world_size > 1:
                     raise UserError(f"judge {self.judge.name} learns nothing that processes could share: take one")
-                self.trainer.fit_loop.max_epochs = 0  # nothing to learn: the judge is calibrated and examined
+                self.trainer.fit_loop.max_epochs = 0  # nothing to learn: the judge is calibrated and evaluated
 
+    @override
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig | None:
         """AdamW with a linear warm-up and a cosine decay; none where the judge has nothing to learn."""
         if not any(parameter.requires_grad for parameter in self.tuner.parameters()):
@@ -92,22 +93,23 @@ class OracleTuning(LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, rise, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    @override
     def training_step(self, batch: PromptBatch, batch_idx: int) -> Tensor:
-        """Loss of a batch; `picked` is the share of right answers, None's included."""
         loss, log_probabilities = self.tuner(batch.questions, batch.answer)
-        picked = (log_probabilities.argmax(1) == batch.answer).float().mean()
+        picked = (log_probabilities.argmax(1) == batch.answer).float().mean()  # None's included
         self.log_dict({"loss": loss, "picked": picked}, prog_bar=True, batch_size=len(batch.answer), sync_dist=True)
         return loss
 
+    @override
     def validation_step(self, batch: PromptBatch, batch_idx: int) -> None:
-        """Loss and share of right answers on interactions that are not trained on."""
         loss, log_probabilities = self.tuner(batch.questions, batch.answer)
         self.val_picked((log_probabilities.argmax(1) == batch.answer).float())
         self.log("val_picked", self.val_picked, prog_bar=True)
         self.log("val_loss", loss, batch_size=len(batch.answer), sync_dist=True)
 
+    @override
     def on_fit_end(self) -> None:
-        """Save what was learnt, and examine the judge as the next stage will load it."""
+        """Save what was learnt, and evaluate the judge as the next stage will load it."""
         self._restore_best()
         self.tuner.gather()
         if not self.trainer.is_global_zero:
@@ -116,16 +118,16 @@ class OracleTuning(LightningModule):
         self.tuner.save(folder / ORACLE_FOLDER)
         self.tuner.cpu()  # the judge takes its place
         tuned = self.judge.tuned(folder)
-        held, bare = self._data.calibration()
-        answers, answers_bare = (self._oracle(tuned).answers(batch.questions) for batch in (held, bare))
-        calibration = fit_none(answers, answers_bare, held.answer, self._data.none_share)
+        batches = self._data.calibration_questions()
+        with_target, without_target = (self._oracle(tuned).answers(batch.questions) for batch in batches)
+        calibration = fit_none(with_target, without_target, batches[0].answer, self._data.none_share)
         calibration.save(folder / ORACLE_FOLDER)
         self._log_calibration(calibration)
-        self._examine("after", tuned, calibration.threshold)
+        self._evaluate("after", tuned, calibration.threshold)
         if not isinstance(self.judge, LexicalOracle):
-            self._examine("word overlap", LexicalOracle())
-        questions = len(self._data.examination()[0].answer)
-        print_report(self._report, questions, self._data.candidates)
+            self._evaluate("word overlap", LexicalOracle())
+        questions = len(self._data.held_out_questions()[0].answer)
+        print_evaluations(self._report, questions, self._data.candidates)
         about = {"questions": questions, "candidates": self._data.candidates, "seed": self._data.HELD_OUT_SEED}
         (folder / REPORT_FILE).write_text(json.dumps(about | self._report, indent=2) + "\n")
 
@@ -135,6 +137,7 @@ class OracleTuning(LightningModule):
             trained = self.trainer.strategy.checkpoint_io.load_checkpoint(path, map_location=self.device)["state_dict"]
             self.load_state_dict(trained, strict=False)
 
+    @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what is trained, which is all that differs from the base model."""
         trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
@@ -162,12 +165,12 @@ class OracleTuning(LightningModule):
             {name: torch.tensor(value, dtype=torch.float64) for name, value in figures.items()}
         )
 
-    def _examine(self, name: str, judge: JudgeBackend, none_threshold: float | None = None) -> None:
+    def _evaluate(self, name: str, judge: JudgeBackend, none_threshold: float | None = None) -> None:
         if not self.trainer.is_global_zero:
             return
-        if judge is not self._examined[0]:  # a judge that learnt nothing is not asked twice
-            self._examined = judge, examine(self._oracle(judge), *self._data.examination())
-        self._report[name] = replace(self._examined[1], none_threshold=none_threshold).figures()
+        if judge is not self._evaluated[0]:  # a judge that learnt nothing is not asked twice
+            self._evaluated = judge, evaluate(self._oracle(judge), *self._data.held_out_questions())
+        self._report[name] = replace(self._evaluated[1], none_threshold=none_threshold).figures()
 
 
 def warmup_cosine(step: int, rise: int, steps: int) -> float:

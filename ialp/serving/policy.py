@@ -1,4 +1,4 @@
-"""What a finished run recommends, as a plain module: histories in, probabilities out."""
+"""ServedPolicy: the policy of a finished run as a plain module that can be exported."""
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +10,9 @@ from ialp.rl.schemes.saved import SavedPolicy
 
 
 def encode(encoder: SASRec, items: Tensor) -> Tensor:
-    """The states of `SASRec.forward`, (B, T) → (B, T, D), in operations that keep B and T open when exported.
+    """The states of `SASRec.forward`, (B, T) → (B, T, D), in operations that keep B and T dynamic when exported.
 
-    The module's own path fixes T where it cuts the causal mask, and takes a fused kernel that no other runtime has.
+    `SASRec.forward` fixes T where it cuts the causal mask, and uses a fused kernel that other runtimes lack.
     """
     hidden = encoder.embed(items) + encoder.position_embedding(torch.arange(items.shape[1]))
     for layer in encoder.blocks.layers:
@@ -29,12 +29,8 @@ def attend_causally(query: Tensor, key_value: Tensor, heads: int) -> Tensor:
     return attended.transpose(1, 2).flatten(2)
 
 
-class Acting(nn.Module):
-    """Of a policy only what acts: the encoder and one head.
-
-    Args:
-        policy: A policy; its parameters are shared, not copied.
-    """
+class ActingPart(nn.Module):
+    """The encoder and the acting head of a policy, whose parameters it shares."""
 
     def __init__(self, policy: ActorCritic) -> None:
         super().__init__()
@@ -48,27 +44,26 @@ class Acting(nn.Module):
 
 
 class ServedPolicy(nn.Module):
-    """The probabilities of a `SavedPolicy`, without control flow that depends on data, so that it can be exported.
+    """The probabilities of a `SavedPolicy`, without data-dependent control flow.
 
     Policies without weight and heads that do not act are left out.
 
     Args:
-        policy: What the run ended with.
+        policy: The run's final policy.
     """
 
     def __init__(self, policy: SavedPolicy) -> None:
         super().__init__()
         self.weights = [weight for weight, _ in policy.acting]
-        self.parts = nn.ModuleList(Acting(part) for _, part in policy.acting)
-        self.width, self.repeats = policy.learner.num_items + 1, policy.repeats
-        self.max_length = policy.max_length
+        self.parts = nn.ModuleList(ActingPart(part) for _, part in policy.acting)
+        self.width, self.repeats, self.max_length = policy.learner.num_items + 1, policy.repeats, policy.max_length
         self.eval().requires_grad_(False)
 
     def forward(self, items: Tensor, length: Tensor) -> Tensor:
         """π̂(·|s), (B, I), zero where masked, for histories (B, T), right-padded with 0, of `length` (B,) items."""
         mask = allowed_items(items, length, self.width, self.repeats)
-        shares = [
+        mixed = [
             weight * masked_log_softmax(part(items, length), mask).exp()
             for weight, part in zip(self.weights, self.parts, strict=True)
         ]
-        return shares[0] if len(shares) == 1 else torch.stack(shares).sum(0)
+        return mixed[0] if len(mixed) == 1 else torch.stack(mixed).sum(0)

@@ -6,7 +6,7 @@ from ialp.cli.init import source
 from ialp.cli.main import main
 
 
-def test_init_lays_down_a_project_that_runs_are_started_from(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_init_lays_down_configs_callbacks_and_a_place_for_data(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     mine = tmp_path / "mine"
     assert main(["init", str(mine)]) == 0
     laid = {str(path.relative_to(mine)) for path in mine.rglob("*") if path.is_file()}
@@ -25,7 +25,7 @@ def test_init_overwrites_nothing(tmp_path: Path, taken: str, capsys: pytest.Capt
     assert [path.name for path in tmp_path.iterdir()] == [taken]
 
 
-def test_every_package_is_in_the_wheel() -> None:
+def test_wheel_has_every_package() -> None:
     import tomllib
 
     root = Path(__file__).parents[2]

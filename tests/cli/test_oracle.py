@@ -34,54 +34,54 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JudgementCache:
 
 
 def run(capsys: pytest.CaptureFixture, *arguments: str) -> tuple[int, str]:
-    """Exit code, and what was said."""
+    """Exit code, and what was printed."""
     code = main(["oracle", *arguments])
-    said = capsys.readouterr()
-    assert said.err.count("\n") == (code != 0)
-    return code, said.err if code else said.out
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == (code != 0)
+    return code, printed.err if code else printed.out
 
 
-def test_stats(cache, capsys):
-    code, said = run(capsys, "stats")
+def test_oracle_stats_has_a_row_per_judge(cache, capsys):
+    code, printed = run(capsys, "stats")
     assert code == 0
-    rows = {line.split()[0]: line.split()[1:] for line in said.splitlines()}
+    rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines()}
     today = time.strftime("%Y-%m-%d")
     assert rows["one"][:4] == ["aaaa1111", "10", "3", "50.0%"]
     assert rows["one"][4] == time.strftime("%Y-%m-%d", time.localtime(time.time() - 10 * DAY))
     assert rows["one"][6] == today
     assert rows["two"][:5] == ["aaaa2222", "5", "11", "0.0%", today]
     assert rows["unknown"] == ["1", "3", "0.0%", "unknown", "unknown"]
-    assert "runs/judgements.sqlite: 16 judgements, 0." in said
+    assert "runs/judgements.sqlite: 16 judgements, 0." in printed
 
 
-def test_stats_of_an_empty_cache(tmp_path, capsys):
+def test_oracle_stats_of_an_empty_cache(tmp_path, capsys):
     JudgementCache(tmp_path / "new.sqlite")
-    code, said = run(capsys, "stats", "--cache", str(tmp_path / "new.sqlite"))
-    assert code == 0 and "0 judgements" in said
+    code, printed = run(capsys, "stats", "--cache", str(tmp_path / "new.sqlite"))
+    assert code == 0 and "0 judgements" in printed
 
 
-@pytest.mark.parametrize("verb", [["stats"], ["export", "--out", "out.parquet"], ["prune", "--judge", "one"]])
-def test_a_missing_cache_is_not_made(tmp_path, monkeypatch, capsys, verb):
+@pytest.mark.parametrize("command", [["stats"], ["export", "--out", "out.parquet"], ["prune", "--judge", "one"]])
+def test_oracle_does_not_make_a_missing_cache(tmp_path, monkeypatch, capsys, command):
     monkeypatch.chdir(tmp_path)
-    code, said = run(capsys, *verb)
-    assert code == 2 and "judgement cache runs/judgements.sqlite: no such file" in said
+    code, printed = run(capsys, *command)
+    assert code == 2 and "judgement cache runs/judgements.sqlite: no such file" in printed
     assert os.listdir() == []
-    code, said = run(capsys, *verb, "--cache", str(tmp_path))
-    assert code == 2 and "a folder, no file" in said
+    code, printed = run(capsys, *command, "--cache", str(tmp_path))
+    assert code == 2 and "a folder, no file" in printed
 
 
-def test_judgements_go_out_and_come_in(cache, capsys):
+def test_oracle_export_and_import_keep_judgements(cache, capsys):
     assert run(capsys, "export", "--out", "a.parquet") == (0, "written: a.parquet, 16 judgements\n")
-    code, said = run(capsys, "import", "a.parquet", "a.parquet", "--cache", "new/b.sqlite")
+    code, printed = run(capsys, "import", "a.parquet", "a.parquet", "--cache", "new/b.sqlite")
     assert code == 0
-    assert said.splitlines() == [
+    assert printed.splitlines() == [
         "a.parquet: 16 judgements, 16 new in new/b.sqlite",
         "a.parquet: 16 judgements, 0 new in new/b.sqlite",
     ]
     assert len(JudgementCache("new/b.sqlite")) == 16
 
 
-def test_an_import_that_fails_makes_no_cache(tmp_path, monkeypatch, capsys):
+def test_oracle_import_that_fails_makes_no_cache(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(capsys, "import", "missing.parquet")[0] == 2
     assert os.listdir() == []
@@ -99,26 +99,26 @@ def test_an_import_that_fails_makes_no_cache(tmp_path, monkeypatch, capsys):
         (["--judge", "two", "--older-than", "1"], range(16)),
     ],
 )
-def test_prune(cache, capsys, filters, left):
+def test_oracle_prune_removes_what_the_filters_name(cache, capsys, filters, left):
     gone = 16 - len(list(left))
     assert run(capsys, "prune", *filters, "--dry-run") == (
         0,
         f"would remove {gone} of 16 judgements from runs/judgements.sqlite\n",
     )
     assert len(cache) == 16
-    code, said = run(capsys, "prune", *filters)
-    assert (code, said) == (0, f"removed {gone} judgements from runs/judgements.sqlite, {16 - gone} are left\n")
+    code, printed = run(capsys, "prune", *filters)
+    assert (code, printed) == (0, f"removed {gone} judgements from runs/judgements.sqlite, {16 - gone} are left\n")
     assert sorted(cache.get_many([key(i) for i in range(16)])) == [key(i) for i in left]
 
 
-def test_a_pruned_judge_is_forgotten_and_may_come_back(cache, capsys):
+def test_oracle_prune_forgets_a_judge_that_may_come_back(cache, capsys):
     run(capsys, "prune", "--judge", "one")
     assert " one " not in f" {run(capsys, 'stats')[1]}"
     cache.put_many({key(1): torch.zeros(3)}, JudgeId("aaaa1111ffff", "one"))
     assert "aaaa1111" in run(capsys, "stats")[1]
 
 
-def test_pruning_gives_the_room_back(cache, capsys):
+def test_oracle_prune_gives_the_room_back(cache, capsys):
     cache.put_many({key(i): torch.zeros(11) for i in range(100, 5000)}, JudgeId("bbbb", "big"))
     run(capsys, "prune", "--older-than", "100")  # works the log into the file
     before = Path("runs/judgements.sqlite").stat().st_size
@@ -143,7 +143,7 @@ def test_pruning_gives_the_room_back(cache, capsys):
         ([], "the following arguments are required: report|"),
     ],
 )
-def test_mistakes_get_one_line(cache, capsys, arguments, message):
-    code, said = run(capsys, *arguments)
-    assert code == 2 and said.startswith("ialp: error: ") and message in said
+def test_oracle_names_a_mistake_in_one_line(cache, capsys, arguments, message):
+    code, printed = run(capsys, *arguments)
+    assert code == 2 and printed.startswith("ialp: error: ") and message in printed
     assert len(cache) == 16

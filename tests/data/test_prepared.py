@@ -27,7 +27,7 @@ def test_a_prepared_log_is_the_log(source, tmp_path):
     assert again.fingerprint == log.fingerprint
     assert (again.name, again.words.scenario, again.words.item) == ("lamps", "lighting", "product")
     assert PreparedLog(str(tmp_path / "out"), words=PromptWords("home")).load().words.scenario == "home"
-    with pytest.raises(UserError, match=r"attributes has colour: the folder .* has title"):
+    with pytest.raises(UserError, match=r"attributes has colour: there are title"):
         PreparedLog(str(tmp_path / "out"), attributes=["colour"]).load()
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ialp.data import Catalogue, Interactions, Log, LogSource
-from ialp.datamodules.prompts import PromptDataModule, draw_others, first_meetings, histories, last_meetings
+from ialp.datamodules.prompts import PromptDataModule, PromptFormat, draw_others, histories, last_new_items, new_items
 from ialp.errors import UserError
 
 
@@ -17,7 +17,7 @@ class SmallLog(LogSource):
         train = [(torch.randperm(20, generator=generator)[:6] + 1).tolist() for _ in range(30)]
         test = [(torch.randperm(20, generator=generator)[:5] + 21).tolist() for _ in range(12)]
         parts = Interactions.from_sequences(train), Interactions.from_sequences(test)
-        return Log("small", catalogue, *parts, "music", "track", "listening")
+        return Log("small", catalogue, *parts)
 
 
 def module(**arguments) -> PromptDataModule:
@@ -26,7 +26,7 @@ def module(**arguments) -> PromptDataModule:
         "validation": 10,
         "held_out": 8,
         "candidates": 5,
-        "max_history": 3,
+        "prompt": PromptFormat(max_history=3),
         "batch_size": 25,
     }
     data = PromptDataModule(SmallLog(), **(defaults | arguments))
@@ -38,13 +38,13 @@ def texts_to_items(rows: list[list[str]]) -> list[list[int]]:
     return [[int(text.split()[1]) for text in row] for row in rows]
 
 
-def test_first_meetings_leave_out_repeats_and_firsts():
+def test_prompt_data_new_items_leave_out_repeats_and_firsts():
     log = Interactions.from_sequences([[1, 2, 1, 3, 2], [4], [5, 5, 1]])
-    assert first_meetings(log).tolist() == [1, 3, 8]
-    assert last_meetings(log).tolist() == [3, 8]
+    assert new_items(log).tolist() == [1, 3, 8]
+    assert last_new_items(log).tolist() == [3, 8]
 
 
-def test_histories_end_before_the_item():
+def test_prompt_data_histories_end_before_the_item():
     log = Interactions.from_sequences([[1, 2, 3, 4, 5], [6, 7]])
     history, length, following = histories(log, torch.tensor([1, 4, 6]), 3)
     assert history.tolist() == [[1, 0, 0], [2, 3, 4], [6, 0, 0]]
@@ -52,7 +52,7 @@ def test_histories_end_before_the_item():
     assert following.tolist() == [2, 5, 7]
 
 
-def test_others_differ_from_all_that_is_taken():
+def test_prompt_data_others_differ_from_all_that_is_taken():
     taken = torch.tensor([[1, 2, 0], [5, 5, 4]]).repeat(200, 1)
     drawn = draw_others(taken, 6, 9, torch.Generator().manual_seed(0))
     for row, others in zip(taken.tolist(), drawn.tolist(), strict=True):
@@ -60,13 +60,13 @@ def test_others_differ_from_all_that_is_taken():
         assert min(others) >= 1 and max(others) <= 9
 
 
-def test_others_are_uniform():
+def test_prompt_data_others_are_uniform():
     drawn = draw_others(torch.zeros(4000, 1, dtype=torch.int64), 2, 8, torch.Generator().manual_seed(0))
     counts = torch.bincount(drawn.flatten(), minlength=9)[1:]
     assert counts.min() > 900 and counts.max() < 1100  # of 1,000 expected
 
 
-def test_the_answer_is_the_true_next_item_or_none():
+def test_prompt_data_answer_is_the_true_next_item_or_none():
     data = module(none_share=0.4)
     sequences = [data.log.train.sequence(i).tolist() for i in range(len(data.log.train))]
     batches = list(data.train_dataloader())
@@ -90,7 +90,7 @@ def is_inside(part: list[int], sequence: list[int]) -> bool:
     return any(sequence[i : i + len(part)] == part for i in range(len(sequence)))
 
 
-def test_candidates_are_drawn_anew_in_every_epoch_and_interactions_are_not():
+def test_prompt_data_candidates_are_drawn_anew_in_every_epoch_and_interactions_are_not():
     data = module(batch_size=50)
     data.trainer = trainer = type("Trainer", (), {"current_epoch": 0})()
     data.train_dataloader = lambda: [data._training_batch(list(range(50)))]  # in order
@@ -102,7 +102,7 @@ def test_candidates_are_drawn_anew_in_every_epoch_and_interactions_are_not():
     assert later.questions.candidates != first.questions.candidates
 
 
-def test_validation_interactions_are_others_and_stay_the_same():
+def test_prompt_data_validation_interactions_are_others_and_stay_the_same():
     data = module()
     assert len(data._validation[0]) == 10
     assert not long_rows(data._training) & long_rows(data._validation)
@@ -116,9 +116,9 @@ def long_rows(asked: tuple[torch.Tensor, ...]) -> set[tuple[int, ...]]:
     return {tuple(row) for row in torch.cat([history, following[:, None]], 1)[length == 3].tolist()}
 
 
-def test_the_examination_asks_about_the_last_new_item_of_test_sequences():
+def test_prompt_data_held_out_questions_ask_about_the_last_new_item_of_test_sequences():
     data = module()
-    held, bare = data.examination()
+    held, bare = data.held_out_questions()
     assert len(held.answer) == len(bare.answer) == 8
     last = {data.log.test.sequence(i)[-1].item() for i in range(len(data.log.test))}
     right = [row[a] for row, a in zip(texts_to_items(held.questions.candidates), held.answer.tolist(), strict=True)]
@@ -129,13 +129,13 @@ def test_the_examination_asks_about_the_last_new_item_of_test_sequences():
         assert item not in row
 
 
-def test_the_examination_is_the_same_for_every_seed():
-    first, second = (module(seed=seed, interactions=20).examination()[0] for seed in (0, 1))
+def test_prompt_data_held_out_questions_are_the_same_for_every_seed():
+    first, second = (module(seed=seed, interactions=20).held_out_questions()[0] for seed in (0, 1))
     assert first.questions.prompts == second.questions.prompts
     assert torch.equal(first.answer, second.answer)
 
 
-def test_true_items_stand_in_every_place():
+def test_prompt_data_true_items_stand_in_every_place():
     data = module(interactions=100, batch_size=100, none_share=0.0)
     places = torch.bincount(next(iter(data.train_dataloader())).answer, minlength=5)
     assert places.min() > 5 and len(places) == 5
@@ -146,9 +146,9 @@ def test_true_items_stand_in_every_place():
     [
         ({"none_share": 1.0}, "none_share is 1.0"),
         ({"interactions": 0}, "interactions is 0"),
-        ({"candidates": 25, "max_history": 30}, "the catalogue has 40 items: 25 candidates"),
+        ({"candidates": 25, "prompt": PromptFormat(max_history=30)}, "the catalogue has 40 items: 25 candidates"),
     ],
 )
-def test_a_mistake_is_named(arguments, message):
+def test_prompt_data_mistake_is_named(arguments, message):
     with pytest.raises(UserError, match=message):
         next(iter(module(**arguments).train_dataloader()))

@@ -58,7 +58,7 @@ def test_print_world_has_the_figures(data):
     assert "popularity 9.50 7.00 1.36 48%" in said
     assert "random 4 5 5 5 6 75.0% 25.0%" in said
     assert "random 0.250 0.115 0.175 0.250 0.325 0.385" in said
-    assert "0 … 0.5 3 6 0.250 0.500 0.100" in said and "0.5 … 1" not in said
+    assert "expected calibration error: 0.2500, before the intercept, on 3 true next items" in said
     assert "warning: popularity alone gets 48% of greedy's return, more than 45%" in said
 
 

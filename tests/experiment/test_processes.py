@@ -10,7 +10,7 @@ import pytest
 from ialp.cli.main import main
 from ialp.errors import UserError
 from ialp.experiment import building, processes
-from ialp.experiment.building import heartbeat, sign_of_life, wait_for
+from ialp.experiment.building import StageFailed, build, heartbeat, wait_for
 from ialp.experiment.processes import complain, launched, lost_a_peer, rank
 from ialp.experiment.same_run import SameRun, check_processes, check_shares
 from ialp.experiment.stages import Stage, drawn_seed
@@ -94,28 +94,38 @@ def test_those_who_wait_give_a_dead_builder_up(tmp_path):
 
 
 def test_those_who_wait_go_on_when_the_stage_is_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(building.time, "sleep", lambda seconds: None)
-    signs = iter(range(3))
+    """As long as the first process gives signs, nobody gives it up."""
+    naps = iter(range(1, 4))
 
-    def sign(each: Stage) -> int:
-        if (number := next(signs)) == 2:
+    def sleep(seconds: float) -> None:
+        number, each = next(naps), stage(tmp_path)
+        os.utime(heartbeat(each), ns=(number, number)) if heartbeat(each).is_file() else heartbeat(each).touch()
+        if number == 3:
             each.folder.mkdir(parents=True)
             (each.folder / "done.json").write_text(f'{{"fingerprint": "{"a" * 64}", "stage": "world", "seed": 0}}')
-        return number
 
-    monkeypatch.setattr(building, "last_sign", sign)
+    monkeypatch.setattr(building.time, "sleep", sleep)
     wait_for(stage(tmp_path), patience=0.0)
 
 
-def test_a_builder_shows_life_to_others_only(tmp_path, monkeypatch):
-    with heartbeat(stage(tmp_path)) as show:
-        show()
-        assert not sign_of_life(stage(tmp_path)).exists()
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with heartbeat(stage(tmp_path)) as show:
-        show()
-        assert sign_of_life(stage(tmp_path)).exists()
-    assert not sign_of_life(stage(tmp_path)).exists()
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_builder_gives_signs_to_others_only(tmp_path, monkeypatch, processes):
+    signs = []
+
+    class Process:
+        def __init__(self, *_, **__):
+            self.polls = iter([None, None, 0])
+
+        def poll(self):
+            signs.append(heartbeat(stage(tmp_path)).exists())
+            return next(self.polls)
+
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    monkeypatch.setattr(building.subprocess, "Popen", Process)
+    with pytest.raises(StageFailed):  # it has left no done.json
+        build(stage(tmp_path))
+    assert signs == [False, processes > 1, processes > 1]
+    assert not heartbeat(stage(tmp_path)).exists()
 
 
 def test_a_drawn_seed_is_the_first_processs(monkeypatch):

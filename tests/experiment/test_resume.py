@@ -6,10 +6,12 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
-from ialp.experiment import checkpoint_file
+from ialp.experiment.checkpoint_file import newest as newest_in
 from ialp.runs.folder import read_crash
 
 Fit = Callable[..., int]
@@ -68,20 +70,20 @@ def test_a_damaged_checkpoint_is_refused_by_name(cut, fit: Fit, capfd: pytest.Ca
 
 
 def test_a_full_disk_stops_with_one_line(fit: Fit, folder_of, capfd, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, left = os.fsync, [8]
+    real, left = torch.save, [2]
 
-    def fsync(handle: int) -> None:
+    def save(*arguments: Any) -> None:
         left[0] -= 1
         if left[0] < 0:
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(handle)
+        real(*arguments)
 
     with monkeypatch.context() as disk:
-        disk.setattr(checkpoint_file.os, "fsync", fsync)
+        disk.setattr(torch, "save", save)
         assert fit("world", *FIVE_STEPS) == 2
     said = capfd.readouterr().err
     [folder] = [folder_of("world") / "checkpoints"]
-    good = checkpoint_file.newest(folder)
+    good = newest_in(folder)
     assert good is not None and said.count("\n") == 1
     assert (
         "could not be written (No space left on device)" in said and f"goes on from {good}, the last good one" in said

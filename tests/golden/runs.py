@@ -192,9 +192,8 @@ def oracle(judge: Config, interactions: int, epochs: int) -> Config:
         held_out=8,
         none_share=0.2,
         candidates=5,
-        max_history=4,
         batch_size=4,
-        template=None,
+        prompt={"template": None, "max_history": 4},
         seed=0,
     )
     return config(model, data, epochs=epochs)

@@ -50,7 +50,7 @@ def plan(how: str, at: float) -> None:
     elif how == "rollout":
         at_call(ReplayBuffer, "add", int(at))
     elif how == "checkpoint":
-        at_call(checkpoint_file, "seal", int(at), lambda file: file.truncate(file.tell() // 2))
+        at_call(checkpoint_file.torch, "save", int(at), lambda checkpoint, file: os.write(file.fileno(), b"PK" * 99))
     elif how == "after training":
         at_call(ResumeCheckpoint, "on_fit_end", 1)
     else:

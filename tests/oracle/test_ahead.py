@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from ialp.errors import UserError
-from ialp.oracle import AskedAhead, BudgetExceeded, JudgeBackend, JudgementCache, LexicalOracle, Oracle, ahead
+from ialp.oracle import BudgetExceeded, JudgeBackend, JudgementCache, LexicalOracle, Oracle, ahead
+from ialp.oracle.ahead import AskedAhead
 from tests.helpers.asking import items, judge
 from tests.helpers.fake_server import Plan, serving
 
@@ -34,7 +35,7 @@ def oracle(catalogue, template) -> Oracle:
     return Oracle(LexicalOracle(), None, template, catalogue)
 
 
-def test_the_answers_are_those_of_the_judge(oracle, catalogue, template):
+def test_asked_ahead_answers_are_those_of_the_judge(oracle, catalogue, template):
     asking = AskedAhead(oracle)
     direct = Oracle(LexicalOracle(), None, template, catalogue)
     for _ in range(2):  # the cache in memory is that of both threads
@@ -47,7 +48,7 @@ def test_the_answers_are_those_of_the_judge(oracle, catalogue, template):
     assert (oracle.asked, oracle.hits) == (direct.asked, direct.hits) == (5, 5)
 
 
-def test_the_thread_has_the_callers_cores_and_no_gradients(catalogue, template):
+def test_asked_ahead_thread_has_the_callers_cores_and_no_gradients(catalogue, template):
     backend = Watched()
     torch.set_num_threads(2)
     asking = AskedAhead(Oracle(backend, None, template, catalogue))
@@ -56,7 +57,7 @@ def test_the_thread_has_the_callers_cores_and_no_gradients(catalogue, template):
     assert backend.seen == [("judge", False, 2)] and torch.is_grad_enabled()
 
 
-def test_who_asks_does_not_wait_until_the_answer_is_wanted(catalogue, template):
+def test_asked_ahead_who_asks_does_not_wait_until_the_answer_is_wanted(catalogue, template):
     backend = Watched()
     backend.go_on.clear()
     asking = AskedAhead(Oracle(backend, None, template, catalogue))
@@ -66,7 +67,7 @@ def test_who_asks_does_not_wait_until_the_answer_is_wanted(catalogue, template):
     assert len(asking.answer().choice) == 2 and len(backend.seen) == 1
 
 
-def test_a_spent_budget_is_told_when_the_answer_is_wanted(catalogue, template, tmp_path):
+def test_asked_ahead_spent_budget_is_told_when_the_answer_is_wanted(catalogue, template, tmp_path):
     cache = JudgementCache(tmp_path / "cache.sqlite")
     asking = AskedAhead(Oracle(LexicalOracle(), cache, template, catalogue, budget=3))
     asking.ask(*items(5))
@@ -78,7 +79,7 @@ def test_a_spent_budget_is_told_when_the_answer_is_wanted(catalogue, template, t
 @pytest.mark.parametrize(
     "error", [UserError("mend me"), RuntimeError("boom"), TimeoutError("late"), KeyboardInterrupt()]
 )
-def test_any_error_of_the_judge_comes_out(oracle, error):
+def test_asked_ahead_any_error_of_the_judge_comes_out(oracle, error):
     def fail(questions):
         raise error
 
@@ -90,7 +91,7 @@ def test_any_error_of_the_judge_comes_out(oracle, error):
     assert raised.value is error
 
 
-def test_an_interrupt_does_not_wait_for_a_server_and_keeps_what_has_arrived(catalogue, template, tmp_path):
+def test_asked_ahead_interrupt_does_not_wait_for_a_server_and_keeps_what_has_arrived(catalogue, template, tmp_path):
     """Three of ten questions are answered, the others stall for 30 s."""
     cache = JudgementCache(tmp_path / "cache.sqlite")
     seen: list[str] = []
@@ -111,7 +112,7 @@ def test_an_interrupt_does_not_wait_for_a_server_and_keeps_what_has_arrived(cata
         assert len(cache) == 3 and not [thread for thread in threading.enumerate() if thread.name == "judge"]
 
 
-def test_after_an_interrupt_it_can_be_asked_again(catalogue, template):
+def test_asked_ahead_after_an_interrupt_it_can_be_asked_again(catalogue, template):
     with serving(Plan(fault=lambda prompt, before: "stall" if before == 0 else None)) as server:
         asking = AskedAhead(Oracle(judge(server, timeout=30.0), None, template, catalogue))
         asking.ask(*items(4))
@@ -122,7 +123,7 @@ def test_after_an_interrupt_it_can_be_asked_again(catalogue, template):
         assert len(asking.answer().choice) == 4
 
 
-def test_a_judge_that_never_answers_is_left_behind(catalogue, template, monkeypatch):
+def test_asked_ahead_judge_that_never_answers_is_left_behind(catalogue, template, monkeypatch):
     monkeypatch.setattr(ahead, "PATIENCE", 0.05)
     backend = Watched()
     backend.go_on.clear()
@@ -134,7 +135,7 @@ def test_a_judge_that_never_answers_is_left_behind(catalogue, template, monkeypa
     backend.go_on.set()
 
 
-def test_a_judge_that_answers_by_batches_stops_between_two(catalogue, template, monkeypatch):
+def test_asked_ahead_judge_that_answers_by_batches_stops_between_two(catalogue, template, monkeypatch):
     monkeypatch.setattr("ialp.oracle.backends.base.STORE_EVERY", 2)
     backend, cache = Watched(), JudgementCache()
     backend.go_on.clear()
@@ -146,7 +147,7 @@ def test_a_judge_that_answers_by_batches_stops_between_two(catalogue, template, 
     assert len(backend.seen) == 1 and len(cache) == 2
 
 
-def test_an_end_without_haste_waits_for_the_answer_and_drops_its_errors(catalogue, template):
+def test_asked_ahead_end_without_haste_waits_for_the_answer_and_drops_its_errors(catalogue, template):
     backend, cache = Watched(), JudgementCache()
     asking = AskedAhead(Oracle(backend, cache, template, catalogue, budget=4))
     asking.ask(*items(6))

@@ -72,7 +72,7 @@ def judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return load(tmp_path)
 
 
-def test_the_fingerprint_changes_with_class_and_arguments(judges):
+def test_judge_fingerprint_changes_with_class_and_arguments(judges):
     different = [
         judges.Fixed(),
         judges.Fixed(none=0.6),
@@ -85,7 +85,7 @@ def test_the_fingerprint_changes_with_class_and_arguments(judges):
     assert len({judge.fingerprint for judge in different}) == len(different)
 
 
-def test_the_same_judge_has_one_fingerprint_however_it_is_written(judges, tmp_path):
+def test_judge_same_judge_has_one_fingerprint_however_it_is_written(judges, tmp_path):
     same = [
         judges.Fixed(),
         judges.Fixed(0.5),
@@ -97,13 +97,13 @@ def test_the_same_judge_has_one_fingerprint_however_it_is_written(judges, tmp_pa
     assert len({judge.fingerprint for judge in same}) == 1
 
 
-def test_the_fingerprint_changes_with_the_file(judges, tmp_path):
+def test_judge_fingerprint_changes_with_the_file(judges, tmp_path):
     before = judges.Fixed().fingerprint
     assert load(tmp_path, SOURCE + "\n").Fixed().fingerprint != before
     assert load(tmp_path).Fixed().fingerprint == before
 
 
-def test_a_file_edited_while_its_judge_answers_changes_nothing(judges, tmp_path, catalogue, template):
+def test_judge_file_edited_while_its_judge_answers_changes_nothing(judges, tmp_path, catalogue, template):
     oracle = Oracle(judges.Fixed(), None, template, catalogue)
     history, length, candidates = torch.tensor([[1, 2]]), torch.tensor([2]), torch.tensor([[5, 6, 7]])
     oracle.judge(history, length, candidates)
@@ -112,7 +112,7 @@ def test_a_file_edited_while_its_judge_answers_changes_nothing(judges, tmp_path,
     assert (oracle.asked, oracle.hits) == (1, 1)
 
 
-def test_an_argument_without_a_value_of_its_own_is_refused(judges):
+def test_judge_argument_without_a_value_of_its_own_is_refused(judges):
     for argument in (object(), print_nothing, [object()]):
         with pytest.raises(UserError, match=r"judge Fixed: arguments .* do not tell one judge from another; define"):
             _ = judges.Fixed(words=argument).fingerprint
@@ -122,14 +122,14 @@ def print_nothing() -> None:
     """A function is known by its address alone."""
 
 
-def test_a_class_without_a_file_is_refused():
+def test_judge_class_without_a_file_is_refused():
     space: dict = {"__name__": "nowhere"}
     exec(SOURCE, space)
     with pytest.raises(UserError, match="judge Fixed: its source is not in a file; define `fingerprint`"):
         _ = space["Fixed"]().fingerprint
 
 
-def test_such_a_judge_is_built_from_yaml(judges):
+def test_judge_such_a_judge_is_built_from_yaml(judges):
     arguments = {"none": 2, "words": ["x"], "taste": {"colour": "green"}}
     judge = load_judge({"class_path": "own_judges.Other", "init_args": arguments})
     assert type(judge) is judges.Other
@@ -140,7 +140,7 @@ def test_such_a_judge_is_built_from_yaml(judges):
         load_judge({"class_path": "own_judges.Taste"})
 
 
-def test_what_needs_no_writing_is_there(judges, tmp_path, template):
+def test_judge_what_needs_no_writing_is_there(judges, tmp_path, template):
     judge = judges.Fixed()
     assert judge.name == "Fixed" and judge.tuned(tmp_path) is judge
     assert judge.tokens is None and judge.label_mass is None
@@ -167,18 +167,18 @@ HALF = math.log(0.5)
         ([[HALF, HALF, -9.0]] * 2, r"a list, not a torch\.Tensor"),
     ],
 )
-def test_answers_that_are_none_are_refused(judges, answers, said):
+def test_judge_answers_that_are_none_are_refused(judges, answers, said):
     with pytest.raises(UserError, match=f"judge Fixed: log_probabilities gave .*{said}"):
         checked(judges.Fixed(), answers, rows=2, labels=3)
 
 
-def test_answers_come_as_float32_on_the_cpu_without_a_gradient(judges):
+def test_judge_answers_come_as_float32_on_the_cpu_without_a_gradient(judges):
     answers = torch.tensor([[HALF, HALF, -math.inf]], dtype=torch.float64, requires_grad=True)
     found = checked(judges.Fixed(), answers, rows=1, labels=3)
     assert found.dtype == torch.float32 and not found.requires_grad
 
 
-def test_the_oracle_stores_no_answer_that_is_none(catalogue, template):
+def test_judge_oracle_stores_no_answer_that_is_none(catalogue, template):
     class Unnormalised(JudgeBackend):
         fingerprint = "unnormalised"
 

@@ -32,7 +32,7 @@ def right_answers(model, tokenizer, number: int) -> float:
     return right / number
 
 
-def test_the_committed_model_is_small_and_judges(tokenizer):
+def test_builtin_judge_committed_model_is_small_and_judges(tokenizer):
     model = AutoModelForCausalLM.from_pretrained(MODEL_FOLDER)
     assert model.config.model_type == "mistral" and model.dtype == torch.float32
     assert sum(weight.numel() for weight in model.parameters()) <= 3_000_000
@@ -40,11 +40,11 @@ def test_the_committed_model_is_small_and_judges(tokenizer):
     assert right_answers(model, tokenizer, 40) > 0.6
 
 
-def test_the_hand_written_start_already_judges(tokenizer):
+def test_builtin_judge_hand_written_start_already_judges(tokenizer):
     assert right_answers(build_model(tokenizer, seed=0), tokenizer, 40) > 0.4
 
 
-def test_every_label_is_one_token_of_its_own(tokenizer):
+def test_builtin_judge_every_label_is_one_token_of_its_own(tokenizer):
     prefix = draw_template(random.Random(0)).render(["x; y"], ["z"])
     ids = label_ids(tokenizer, prefix)
     assert len(set(ids)) == len(LABELS)
@@ -52,22 +52,22 @@ def test_every_label_is_one_token_of_its_own(tokenizer):
 
 
 @pytest.mark.parametrize("text", ["Лето", "初音ミク", "Tū ♡｡✧|3ㄴ¥", "a\x00b", "🎵"])
-def test_any_text_is_tokens_without_an_unknown_one(tokenizer, text):
+def test_builtin_judge_any_text_is_tokens_without_an_unknown_one(tokenizer, text):
     ids = tokenizer.encode(text)
     assert ids and tokenizer.pad_token_id not in ids
 
 
-def test_case_accents_and_brackets_make_no_difference(tokenizer):
+def test_builtin_judge_case_accents_and_brackets_make_no_difference(tokenizer):
     assert tokenizer.encode(" BEYONCÉ Live") == tokenizer.encode(" beyonce live")
     assert tokenizer.encode(" (Live")[-1] == tokenizer.encode(" live")[-1]
 
 
-def test_questions_are_fresh_and_repeatable():
+def test_builtin_judge_questions_are_fresh_and_repeatable():
     first, again, other = (draw_question(random.Random(seed)) for seed in (7, 7, 8))
     assert first == again != other
 
 
-def test_the_true_candidate_shares_text_with_the_history():
+def test_builtin_judge_true_candidate_shares_text_with_the_history():
     rng, shared, others = random.Random(3), [], []
     for _ in range(300):
         question = draw_question(rng)
@@ -78,7 +78,7 @@ def test_the_true_candidate_shares_text_with_the_history():
     assert sum(shared) / len(shared) > 2 * sum(others) / len(others)
 
 
-def test_batches_know_where_candidates_end(tokenizer):
+def test_builtin_judge_batches_know_where_candidates_end(tokenizer):
     stream = batches(tokenizer, random.Random(0), full_share=0.5)
     batch = next(stream)
     assert isinstance(batch, Batch) and batch.tokens.numel() <= 4000
@@ -89,7 +89,7 @@ def test_batches_know_where_candidates_end(tokenizer):
     assert (batch.answer <= batch.number).all()
 
 
-def test_chunks_hold_every_index_once():
+def test_builtin_judge_chunks_hold_every_index_once():
     lengths = [random.Random(0).randint(50, 900) for _ in range(100)]
     chunks = chunk(lengths)
     assert sorted(index for part in chunks for index in part) == list(range(100))

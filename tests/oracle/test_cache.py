@@ -24,7 +24,7 @@ def key(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
-def test_judgements_come_back_bit_by_bit(tmp_path):
+def test_cache_judgements_come_back_bit_by_bit(tmp_path):
     stored = {key(i): torch.randn(11) for i in range(1300)}  # more than one query holds
     JudgementCache(tmp_path / "new" / "cache.sqlite").put_many(stored)
     found = JudgementCache(tmp_path / "new" / "cache.sqlite").get_many([*stored, key(9999)])
@@ -32,7 +32,7 @@ def test_judgements_come_back_bit_by_bit(tmp_path):
     assert all(torch.equal(found[name], stored[name]) for name in stored)
 
 
-def test_the_first_answer_stays():
+def test_cache_first_answer_stays():
     cache = JudgementCache()
     cache.put_many({key(1): torch.zeros(3)})
     cache.put_many({key(1): torch.ones(3), key(2): torch.ones(3)})
@@ -41,7 +41,7 @@ def test_the_first_answer_stays():
 
 
 @pytest.mark.parametrize("name", ["cache.sqlite", None])
-def test_threads_share_a_cache(tmp_path, name):
+def test_cache_threads_share_a_cache(tmp_path, name):
     cache = JudgementCache(tmp_path / name if name else None)
 
     def write(first: int) -> None:
@@ -60,25 +60,25 @@ def test_threads_share_a_cache(tmp_path, name):
     assert sorted(finished) == [0, 50, 100] and len(cache) == 200
 
 
-def test_nothing_asked_nothing_found():
+def test_cache_nothing_asked_nothing_found():
     assert JudgementCache().get_many([]) == {}
 
 
-def test_a_batch_is_all_or_nothing(tmp_path):
+def test_cache_batch_is_all_or_nothing(tmp_path):
     cache = JudgementCache(tmp_path / "cache.sqlite")
     with pytest.raises(AttributeError):
         cache.put_many({key(1): torch.zeros(3), key(2): None})
     assert len(cache) == 0
 
 
-def test_a_damaged_file_is_named(tmp_path):
+def test_cache_damaged_file_is_named(tmp_path):
     path = tmp_path / "broken.sqlite"
     path.write_bytes(b"this is no database" * 100)
     with pytest.raises(UserError, match=r"broken\.sqlite: file is not a database; delete the file"):
         JudgementCache(path)
 
 
-def test_damage_in_the_middle_is_named(tmp_path):
+def test_cache_damage_in_the_middle_is_named(tmp_path):
     path = tmp_path / "broken.sqlite"
     cache = JudgementCache(path)
     cache.put_many({key(i): torch.zeros(11) for i in range(2000)})
@@ -90,12 +90,12 @@ def test_damage_in_the_middle_is_named(tmp_path):
         JudgementCache(path).get_many([key(i) for i in range(2000)])
 
 
-def test_a_folder_is_no_cache(tmp_path):
+def test_cache_folder_is_no_cache(tmp_path):
     with pytest.raises(UserError, match="unable to open"):
         JudgementCache(tmp_path)
 
 
-def test_who_answered_and_when_is_kept(tmp_path):
+def test_cache_who_answered_and_when_is_kept(tmp_path):
     cache = JudgementCache(tmp_path / "cache.sqlite")
     start = int(time.time())
     cache.put_many({key(1): torch.zeros(3)}, JudgeId("f1", "one"))
@@ -109,7 +109,7 @@ def test_who_answered_and_when_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("value", [b"", b"12345", b"\0" * 16, "text", None])
-def test_a_judgement_of_the_wrong_size_is_refused(tmp_path, value):
+def test_cache_judgement_of_the_wrong_size_is_refused(tmp_path, value):
     cache = JudgementCache(tmp_path / "cache.sqlite")
     cache.put_many({key(1): torch.zeros(3), key(2): torch.zeros(3)})
     with cache.open() as connection, connection:
@@ -129,7 +129,7 @@ def write(path: str, first: int, start: "multiprocessing.synchronize.Barrier", n
 
 
 @pytest.mark.parametrize("turn", range(3))
-def test_four_processes_share_a_file(tmp_path, turn):
+def test_cache_four_processes_share_a_file(tmp_path, turn):
     path = str(tmp_path / "cache.sqlite")
     context = multiprocessing.get_context("fork")
     start = context.Barrier(4)
@@ -159,7 +159,7 @@ for batch in range(100_000):
 """
 
 
-def test_a_killed_writer_leaves_all_that_it_had_finished(tmp_path):
+def test_cache_killed_writer_leaves_all_that_it_had_finished(tmp_path):
     path = tmp_path / "cache.sqlite"
     command = [sys.executable, "-c", WRITER, str(path)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
@@ -203,7 +203,7 @@ def fill_the_disk(path: Path) -> None:
         cache.put_many({key(i): torch.zeros(11) for i in range(batch * 50, batch * 50 + 50)})
 
 
-def test_a_full_disk_keeps_what_was_stored(tmp_path):
+def test_cache_full_disk_keeps_what_was_stored(tmp_path):
     path = tmp_path / "cache.sqlite"
     said = in_a_fork(fill_the_disk, path)
     assert "cache.sqlite: disk I/O error; see that its disk has room" in said and said.count("\n") == 0
@@ -212,7 +212,7 @@ def test_a_full_disk_keeps_what_was_stored(tmp_path):
     assert len(JudgementCache(path).get_many([key(i) for i in range(stored)], labels=11)) == stored
 
 
-def test_a_full_file_says_so(tmp_path):
+def test_cache_full_file_says_so(tmp_path):
     cache = JudgementCache(tmp_path / "cache.sqlite")
     with cache.open() as connection:
         connection.execute("PRAGMA max_page_count = 10")
@@ -229,7 +229,7 @@ def without_permission(path: Path) -> None:
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_no_permission_to_write(there):
+def test_cache_no_permission_to_write(there):
     with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are its user's alone
         path = Path(folder) / "cache.sqlite"
         if there:
@@ -242,7 +242,7 @@ def test_no_permission_to_write(there):
     assert said == f"judgement cache {path}: {problem}; make it and its folder writable, or name another file"
 
 
-def test_another_programs_database_is_left_alone(tmp_path):
+def test_cache_another_programs_database_is_left_alone(tmp_path):
     path = tmp_path / "theirs.sqlite"
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE runs (id INTEGER)")
@@ -261,7 +261,7 @@ def ask_after_fork(cache: JudgementCache) -> None:
     cache.put_many({key(2): torch.ones(2)})
 
 
-def test_a_cache_survives_a_fork(tmp_path):
+def test_cache_survives_a_fork(tmp_path):
     cache = JudgementCache(tmp_path / "cache.sqlite")
     cache.put_many({key(1): torch.zeros(2)})
     child = multiprocessing.get_context("fork").Process(target=ask_after_fork, args=(cache,))
@@ -271,7 +271,7 @@ def test_a_cache_survives_a_fork(tmp_path):
     assert len(cache) == 2
 
 
-def test_a_fork_does_not_wait_for_a_thread_that_it_has_not(tmp_path):
+def test_cache_fork_does_not_wait_for_a_thread_that_it_has_not(tmp_path):
     """Another thread reads while the process forks: in the child nobody would ever end its turn."""
     cache = JudgementCache(tmp_path / "cache.sqlite")
     cache.put_many({key(1): torch.zeros(2)})

@@ -34,7 +34,7 @@ def asked(catalogue, template) -> Questions:
     )
 
 
-def test_scores_are_mean_cosines(model, catalogue, template):
+def test_embedding_oracle_scores_are_mean_cosines(model, catalogue, template):
     from sentence_transformers import SentenceTransformer
 
     judge = EmbeddingOracle(model, none_threshold=0.1, scale=5.0)
@@ -55,7 +55,7 @@ def test_scores_are_mean_cosines(model, catalogue, template):
     assert torch.allclose(answers, expected.log_softmax(1), atol=1e-5)
 
 
-def test_it_is_tuned_saved_and_loaded(model, catalogue, template, tmp_path):
+def test_embedding_oracle_it_is_tuned_saved_and_loaded(model, catalogue, template, tmp_path):
     judge = EmbeddingOracle(model, scale=3.0, batch_size=7)
     judge.prepare(catalogue)
     tuner = judge.tuner(None)
@@ -71,7 +71,7 @@ def test_it_is_tuned_saved_and_loaded(model, catalogue, template, tmp_path):
         LexicalOracle().tuned(tmp_path)
 
 
-def test_the_fingerprint_covers_every_file(model, catalogue, tmp_path):
+def test_embedding_oracle_fingerprint_covers_every_file(model, catalogue, tmp_path):
     import shutil
 
     copy = Path(shutil.copytree(model, tmp_path / "copy"))
@@ -87,7 +87,7 @@ def test_the_fingerprint_covers_every_file(model, catalogue, tmp_path):
     assert changed.fingerprint != first.fingerprint
 
 
-def test_mistakes_are_named(catalogue, tmp_path, monkeypatch):
+def test_embedding_oracle_mistakes_are_named(catalogue, tmp_path, monkeypatch):
     (tmp_path / "modules.json").write_text("no json")
     judge = load_judge({"class_path": "ialp.oracle.EmbeddingOracle", "init_args": {"model": str(tmp_path)}})
     with pytest.raises(UserError, match="no sentence-transformers model loads from it"):

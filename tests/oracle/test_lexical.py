@@ -25,7 +25,7 @@ def ask(template, catalogue, history: list[list[int]], candidates: list[list[int
     )
 
 
-def test_scores_are_the_mean_cosine(judge, template, catalogue):
+def test_lexical_oracle_scores_are_the_mean_cosine(judge, template, catalogue):
     history, candidates = [[1, 2, 9], [20]], [[3, 30, 9], [21, 40, 1]]
     scores = judge.scores(ask(template, catalogue, history, candidates))
     dense = torch.from_numpy(tfidf(catalogue.texts).toarray())
@@ -33,32 +33,32 @@ def test_scores_are_the_mean_cosine(judge, template, catalogue):
     assert torch.allclose(scores, expected, atol=1e-6)
 
 
-def test_the_candidate_of_the_same_artist_wins(judge, template, catalogue):
+def test_lexical_oracle_candidate_of_the_same_artist_wins(judge, template, catalogue):
     log_probabilities = judge.log_probabilities(ask(template, catalogue, [[1, 2]], [[20, 30, 5, 40]]))
     assert log_probabilities.argmax(1).tolist() == [2]
     assert log_probabilities.shape == (1, 5)
     assert torch.allclose(log_probabilities.exp().sum(1), torch.ones(1))
 
 
-def test_none_wins_where_nothing_matches(judge, template):
+def test_lexical_oracle_none_wins_where_nothing_matches(judge, template):
     strangers = Catalogue(["x", "y", "z"], {"title": ["alpha", "beta", "gamma"]})
     judge.prepare(strangers)
     assert judge.log_probabilities(ask(template, strangers, [[1], []], [[2, 3], [2, 3]])).argmax(1).tolist() == [2, 2]
 
 
-def test_a_softmax_over_scores_and_threshold(judge, template, catalogue):
+def test_lexical_oracle_softmax_over_scores_and_threshold(judge, template, catalogue):
     questions = ask(template, catalogue, [[1, 2]], [[20, 5]])
     scores = judge.scores(questions)
     expected = torch.cat([scores * 10, torch.tensor([[1.0]])], dim=1).log_softmax(1)
     assert torch.allclose(judge.log_probabilities(questions), expected)
 
 
-def test_a_text_from_elsewhere_is_refused(judge, template):
+def test_lexical_oracle_text_from_elsewhere_is_refused(judge, template):
     with pytest.raises(ValueError, match="'moon' is not a text of the catalogue"):
         judge.scores(Questions(template, [["moon"]], [["red river; the red band"]]))
 
 
-def test_tuning_finds_the_threshold(judge, template, catalogue, tmp_path):
+def test_lexical_oracle_tuning_finds_the_threshold(judge, template, catalogue, tmp_path):
     """Half of the questions hold a track of the artist, half nothing alike: both are to be told apart."""
     judge.none_threshold = 3.0  # says None to everything
     questions = ask(template, catalogue, [[1, 2]] * 2, [[20, 30, 5], [20, 30, 40]])
@@ -80,7 +80,7 @@ def test_tuning_finds_the_threshold(judge, template, catalogue, tmp_path):
     assert tuned.fingerprint != judge.fingerprint
 
 
-def test_the_adapter_of_another_judge_is_refused(tmp_path):
+def test_lexical_oracle_adapter_of_another_judge_is_refused(tmp_path):
     (tmp_path / "oracle").mkdir()
     (tmp_path / "oracle" / "oracle.json").write_text(json.dumps({"judge": "LocalLM"}))
     with pytest.raises(UserError, match=r"oracle\.json: tuned for LocalLM, not for LexicalOracle"):
@@ -89,7 +89,7 @@ def test_the_adapter_of_another_judge_is_refused(tmp_path):
         LexicalOracle(adapter=str(tmp_path / "elsewhere"))
 
 
-def test_fingerprint_covers_catalogue_and_numbers(judge, catalogue):
+def test_lexical_oracle_fingerprint_covers_catalogue_and_numbers(judge, catalogue):
     other = LexicalOracle(none_threshold=0.2, scale=10.0)
     with pytest.raises(RuntimeError, match="prepare"):
         _ = other.fingerprint

@@ -103,7 +103,7 @@ def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
     raise RuntimeError(log.read_text())
 
 
-def test_log_probabilities_are_those_of_the_model(url, template, tmp_path_factory):
+def test_llama_cpp_server_log_probabilities_are_those_of_the_model(url, template, tmp_path_factory):
     """Against llama.cpp in this process, one prompt at a time."""
     asked = questions(template, 5)
     judge = ServerLM("tiny", url, **grouped({"top_logprobs": 267, "concurrency": 2}))
@@ -125,7 +125,7 @@ def test_log_probabilities_are_those_of_the_model(url, template, tmp_path_factor
 
 @pytest.mark.parametrize("api", ["completions", "chat"])
 @pytest.mark.parametrize("answers", ["logprobs", "samples"])
-def test_both_apis_and_both_ways_to_answer(url, catalogue, template, tmp_path, api, answers):
+def test_llama_cpp_server_both_apis_and_both_ways_to_answer(url, catalogue, template, tmp_path, api, answers):
     """Constrained to the labels: a random model says nothing else."""
     arguments = {"api": api, "answers": answers, "constraint": "grammar", "concurrency": 4}
     judge = ServerLM("tiny", url, **grouped(arguments))
@@ -136,7 +136,7 @@ def test_both_apis_and_both_ways_to_answer(url, catalogue, template, tmp_path, a
     assert torch.equal(oracle.judge(*items(6)).choice, judgement.choice) and oracle.asked == 6
 
 
-def test_a_prompt_that_is_too_long_is_refused_in_the_servers_words(url, template):
+def test_llama_cpp_server_prompt_that_is_too_long_is_refused_in_the_servers_words(url, template):
     long = questions(template, 1)
     long.history[0] = ["word " * 600]
     with pytest.raises(UserError, match=r"Error code: 400 - .*context"):

@@ -42,7 +42,7 @@ def plain_model(folder: str) -> torch.nn.Module:
 
 @pytest.mark.parametrize("batch_tokens", [1, 400, 100_000])
 @pytest.mark.parametrize("reuse_prefix", [True, False])
-def test_equal_to_one_forward_pass_per_prompt(tiny_model, questions, batch_tokens, reuse_prefix):
+def test_local_lm_equal_to_one_forward_pass_per_prompt(tiny_model, questions, batch_tokens, reuse_prefix):
     judge = LocalLM(tiny_model, batch_tokens=batch_tokens)
     judge._scorer.reuse_prefix = reuse_prefix
     expected = one_by_one(plain_model(tiny_model), tiny_model, questions)
@@ -52,7 +52,7 @@ def test_equal_to_one_forward_pass_per_prompt(tiny_model, questions, batch_token
     assert torch.allclose(log_probabilities.exp().sum(1), torch.ones(7), atol=1e-5)
 
 
-def test_the_prefix_is_read_once(tiny_model, questions, monkeypatch):
+def test_local_lm_prefix_is_read_once(tiny_model, questions, monkeypatch):
     judge = LocalLM(tiny_model, batch_tokens=1)
     assert judge.tokens == 0
     shapes = []
@@ -73,7 +73,7 @@ def test_the_prefix_is_read_once(tiny_model, questions, monkeypatch):
 
 
 @pytest.mark.parametrize("budget", [1, 150, 500, 10_000])
-def test_batches_keep_to_their_tokens(tiny_model, questions, monkeypatch, budget):
+def test_local_lm_batches_keep_to_their_tokens(tiny_model, questions, monkeypatch, budget):
     judge = LocalLM(tiny_model, batch_tokens=budget)
     shapes = []
     forward = judge._scorer.model.forward
@@ -88,7 +88,7 @@ def test_batches_keep_to_their_tokens(tiny_model, questions, monkeypatch, budget
     assert (len(lengths) == 1) == (budget == 10_000)
 
 
-def test_a_sliding_window_shares_its_prefix_while_it_holds_all_of_it(questions, tmp_path):
+def test_local_lm_sliding_window_shares_its_prefix_while_it_holds_all_of_it(questions, tmp_path):
     for window, holds in ((4096, True), (64, False)):
         folder = save_tiny_model(tmp_path / str(window), questions.prompts[:3], sliding_window=window)
         judge = LocalLM(folder)
@@ -97,7 +97,7 @@ def test_a_sliding_window_shares_its_prefix_while_it_holds_all_of_it(questions, 
         assert (judge._scorer._prefix[1] is not None) == holds
 
 
-def test_a_prefix_that_the_tokenizer_merges_with_what_follows(tiny_model, questions):
+def test_local_lm_prefix_that_the_tokenizer_merges_with_what_follows(tiny_model, questions):
     """The prefix ends with a space, which byte-level tokenizers join to the next word."""
     judge = LocalLM(tiny_model)
     prompts, shared = judge._scorer.encode(questions)
@@ -120,7 +120,7 @@ def make_adapter(folder: str, path: Path, lora: LoRA | None = None) -> str:
 
 @pytest.mark.parametrize("batch_tokens", [1, 400, 100_000])
 @pytest.mark.parametrize("reuse_prefix", [True, False])
-def test_equal_with_an_adapter(tiny_model, questions, tmp_path, reuse_prefix, batch_tokens):
+def test_local_lm_equal_with_an_adapter(tiny_model, questions, tmp_path, reuse_prefix, batch_tokens):
     from peft import PeftModel
 
     folder = make_adapter(tiny_model, tmp_path)
@@ -132,14 +132,14 @@ def test_equal_with_an_adapter(tiny_model, questions, tmp_path, reuse_prefix, ba
     assert (expected - LocalLM(tiny_model).log_probabilities(questions)).abs().max() > 0.1
 
 
-def test_an_adapter_folder_alone_will_do(tiny_model, questions, tmp_path):
+def test_local_lm_adapter_folder_alone_will_do(tiny_model, questions, tmp_path):
     run = make_adapter(tiny_model, tmp_path)
     (tmp_path / "oracle" / "oracle.json").unlink()  # as PEFT itself writes it
     judge = LocalLM(tiny_model, adapter=f"{run}/oracle")
     assert (judge.log_probabilities(questions) - LocalLM(tiny_model).log_probabilities(questions)).abs().max() > 0.1
 
 
-def test_loading_takes_nothing_of_torchs_chance(tiny_model, questions, tmp_path):
+def test_local_lm_loading_takes_nothing_of_torchs_chance(tiny_model, questions, tmp_path):
     """A judge that is loaded by a thread must not change what the learner draws meanwhile."""
     folder = make_adapter(tiny_model, tmp_path)
     before = torch.get_rng_state()
@@ -147,14 +147,14 @@ def test_loading_takes_nothing_of_torchs_chance(tiny_model, questions, tmp_path)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_an_adapter_of_another_model_is_refused(tiny_model, questions, tmp_path):
+def test_local_lm_adapter_of_another_model_is_refused(tiny_model, questions, tmp_path):
     other = save_tiny_model(tmp_path / "other", questions.prompts[:2], seed=1)
     folder = make_adapter(other, tmp_path / "run")
     with pytest.raises(UserError, match=rf"oracle\.json: tuned on {other}, but the judge is {tiny_model}"):
         LocalLM(tiny_model, adapter=folder).log_probabilities(questions)
 
 
-def test_an_adapter_that_does_not_fit_is_refused(tiny_model, questions, tmp_path):
+def test_local_lm_adapter_that_does_not_fit_is_refused(tiny_model, questions, tmp_path):
     wide = save_tiny_model(tmp_path / "wide", questions.prompts[:2], hidden_size=64)
     folder = make_adapter(wide, tmp_path / "run")
     (tmp_path / "run" / "oracle" / "oracle.json").unlink()
@@ -162,22 +162,22 @@ def test_an_adapter_that_does_not_fit_is_refused(tiny_model, questions, tmp_path
         LocalLM(tiny_model, adapter=folder).log_probabilities(questions)
 
 
-def test_a_missing_adapter_is_named(tiny_model, tmp_path):
+def test_local_lm_missing_adapter_is_named(tiny_model, tmp_path):
     with pytest.raises(UserError, match=rf"adapter {tmp_path}: no oracle\.json there"):
         _ = LocalLM(tiny_model, adapter=str(tmp_path)).fingerprint
 
 
-def test_no_adapter_upon_an_adapter(tiny_model, tmp_path):
+def test_local_lm_no_adapter_upon_an_adapter(tiny_model, tmp_path):
     with pytest.raises(UserError, match="has the adapter run already"):
         LocalLM(tiny_model, adapter="run").tuner(LoRA())
 
 
-def test_layers_that_do_not_exist_are_refused(tiny_model):
+def test_local_lm_layers_that_do_not_exist_are_refused(tiny_model):
     with pytest.raises(UserError, match="LoRA does not fit"):
         LocalLM(tiny_model).tuner(LoRA(target_modules=["no_such_layer"]))
 
 
-def test_the_tuner_agrees_with_the_judge(tiny_model, questions):
+def test_local_lm_tuner_agrees_with_the_judge(tiny_model, questions):
     """Fresh adapters change nothing, and training reads the answer in the same place."""
     tuner = LocalLM(tiny_model).tuner(LoRA(rank=4)).eval()
     answer = torch.tensor([0, 3, 10, 9, 1, 2, 5])
@@ -193,7 +193,7 @@ def test_the_tuner_agrees_with_the_judge(tiny_model, questions):
     )
 
 
-def test_gradients_flow_through_the_shared_prefix(tiny_model, questions):
+def test_local_lm_gradients_flow_through_the_shared_prefix(tiny_model, questions):
     gradients = []
     for reuse_prefix in (True, False):
         tuner = LocalLM(tiny_model).tuner(LoRA(rank=4, dropout=0.0))
@@ -208,7 +208,7 @@ def test_gradients_flow_through_the_shared_prefix(tiny_model, questions):
         assert shared.abs().max() > 0
 
 
-def test_only_adapters_are_trained_and_saved(tiny_model, tmp_path):
+def test_local_lm_only_adapters_are_trained_and_saved(tiny_model, tmp_path):
     tuner = LocalLM(tiny_model).tuner(LoRA(rank=4))
     assert all("lora" in name for name, parameter in tuner.named_parameters() if parameter.requires_grad)
     make_adapter(tiny_model, tmp_path)
@@ -218,7 +218,7 @@ def test_only_adapters_are_trained_and_saved(tiny_model, tmp_path):
     assert (about["judge"], about["model"], about["dtype"]) == ("LocalLM", tiny_model, "float32")
 
 
-def test_checkpointed_tuning_learns_the_same(tiny_model, questions):
+def test_local_lm_checkpointed_tuning_learns_the_same(tiny_model, questions):
     """A checkpointed layer keeps no keys and values: a prefix read apart would be lost without a word."""
     gradients = []
     for checkpointing in (True, False):
@@ -233,7 +233,7 @@ def test_checkpointed_tuning_learns_the_same(tiny_model, questions):
         assert torch.allclose(forgetful, plain, atol=1e-5) and plain.abs().max() > 0
 
 
-def test_fingerprint_covers_all_that_changes_an_answer(tiny_model, tmp_path):
+def test_local_lm_fingerprint_covers_all_that_changes_an_answer(tiny_model, tmp_path):
     folder = make_adapter(tiny_model, tmp_path / "run")
     other = save_tiny_model(tmp_path / "other", ["red river"], seed=1)
     judges = [
@@ -250,7 +250,7 @@ def test_fingerprint_covers_all_that_changes_an_answer(tiny_model, tmp_path):
     assert LocalLM(tiny_model, adapter=folder).fingerprint != before
 
 
-def test_a_low_mass_on_the_labels_is_warned_about_once(tiny_model, questions, monkeypatch):
+def test_local_lm_low_mass_on_the_labels_is_warned_about_once(tiny_model, questions, monkeypatch):
     monkeypatch.setattr(local, "ENOUGH_QUESTIONS", 10)
     judge = LocalLM(tiny_model)
     assert judge.label_mass is None
@@ -265,19 +265,19 @@ def test_a_low_mass_on_the_labels_is_warned_about_once(tiny_model, questions, mo
         judge.log_probabilities(questions)
 
 
-def test_a_label_that_the_tokenizer_splits(tiny_model, questions, monkeypatch):
+def test_local_lm_label_that_the_tokenizer_splits(tiny_model, questions, monkeypatch):
     monkeypatch.setattr(PromptTemplate, "labels", lambda self, k: [*(f"label{i}" for i in range(k)), "none"])
     with pytest.raises(UserError, match=rf'tokenizer of {tiny_model} does not make one token of the label "label0"'):
         LocalLM(tiny_model).log_probabilities(questions)
 
 
-def test_labels_that_share_a_token(tiny_model, questions, monkeypatch):
+def test_local_lm_labels_that_share_a_token(tiny_model, questions, monkeypatch):
     monkeypatch.setattr(PromptTemplate, "labels", lambda self, k: ["a"] * (k + 1))
     with pytest.raises(UserError, match='one token for the labels "a" and "a"'):
         LocalLM(tiny_model).log_probabilities(questions)
 
 
-def test_a_prompt_beyond_the_context(questions, tmp_path):
+def test_local_lm_prompt_beyond_the_context(questions, tmp_path):
     short = save_tiny_model(tmp_path, questions.prompts, max_position_embeddings=64)
     with pytest.raises(UserError, match="does not fit into the 64 of"):
         LocalLM(short).log_probabilities(questions)
@@ -290,19 +290,19 @@ def test_a_prompt_beyond_the_context(questions, tmp_path):
         ({"dtype": "float31"}, 'dtype "float31" is unknown'),
     ],
 )
-def test_a_judge_that_cannot_be_loaded(tiny_model, questions, arguments, message):
+def test_local_lm_judge_that_cannot_be_loaded(tiny_model, questions, arguments, message):
     with pytest.raises(UserError, match=message):
         LocalLM(**({"model": tiny_model} | arguments)).log_probabilities(questions)
 
 
-def test_arguments_are_checked():
+def test_local_lm_arguments_are_checked():
     with pytest.raises(UserError, match="batch_tokens is 0"):
         LocalLM(batch_tokens=0)
     with pytest.raises(UserError, match='quantization "nf5" is unknown: choose none, nf4'):
         LocalLM(quantization="nf5")
 
 
-def test_half_precision_answers_alike(tiny_model, questions):
+def test_local_lm_half_precision_answers_alike(tiny_model, questions):
     exact, rounded = (
         LocalLM(tiny_model, dtype=dtype).log_probabilities(questions) for dtype in ("float32", "bfloat16")
     )
@@ -310,7 +310,7 @@ def test_half_precision_answers_alike(tiny_model, questions):
     assert torch.allclose(exact, rounded, atol=0.5)
 
 
-def test_an_adapter_is_what_peft_and_vllm_load(tiny_model, questions, tmp_path):
+def test_local_lm_adapter_is_what_peft_and_vllm_load(tiny_model, questions, tmp_path):
     """Loaded by peft alone it gives the judge's answers; its files hold what vLLM's loader asks of them."""
     import json
 

@@ -44,7 +44,7 @@ class SmallMemory(torch.nn.Module):
 
 
 @pytest.mark.parametrize("error", CPU_ERRORS, ids=["cpu", "windows", "gpu"])
-def test_out_of_memory_halves_the_batches_for_good(tiny_model, questions, caplog, error):
+def test_local_lm_out_of_memory_halves_the_batches_for_good(tiny_model, questions, caplog, error):
     expected = LocalLM(tiny_model).log_probabilities(questions)
     judge = LocalLM(tiny_model, batch_tokens=100_000)
     judge._scorer.model = SmallMemory(judge._scorer.model, 300, error)
@@ -60,33 +60,33 @@ def test_out_of_memory_halves_the_batches_for_good(tiny_model, questions, caplog
     assert not caplog.messages  # it has learnt what fits
 
 
-def test_a_single_prompt_that_does_not_fit(tiny_model, questions):
+def test_local_lm_single_prompt_that_does_not_fit(tiny_model, questions):
     judge = LocalLM(tiny_model)
     judge._scorer.model = SmallMemory(judge._scorer.model, 1, torch.OutOfMemoryError("CUDA out of memory."))
     with pytest.raises(UserError, match=rf"memory does not suffice for one prompt \(\d+ tokens\) of {tiny_model}"):
         judge.log_probabilities(questions)
 
 
-def test_other_errors_are_not_swallowed(tiny_model, questions):
+def test_local_lm_other_errors_are_not_swallowed(tiny_model, questions):
     judge = LocalLM(tiny_model, batch_tokens=100_000)
     judge._scorer.model = SmallMemory(judge._scorer.model, 300, RuntimeError("shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         judge.log_probabilities(questions)
 
 
-def test_a_real_allocation_that_fails_is_known():
+def test_local_lm_real_allocation_that_fails_is_known():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60, dtype=torch.float32)
     assert is_out_of_memory(caught.value)
     assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
 
 
-def test_four_bits_need_a_gpu(tiny_model, questions):
+def test_local_lm_four_bits_need_a_gpu(tiny_model, questions):
     with pytest.raises(UserError, match="nf4, which needs a GPU, and the device is cpu: set it to none"):
         LocalLM(tiny_model, quantization="nf4", device="cpu").log_probabilities(questions)
 
 
-def test_four_bits_need_bitsandbytes(tiny_model, questions, monkeypatch):
+def test_local_lm_four_bits_need_bitsandbytes(tiny_model, questions, monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "bitsandbytes" else found(name))
@@ -94,7 +94,7 @@ def test_four_bits_need_bitsandbytes(tiny_model, questions, monkeypatch):
         LocalLM(tiny_model, quantization="nf4", device="cuda").log_probabilities(questions)
 
 
-def test_how_four_bits_are_packed(monkeypatch):
+def test_local_lm_how_four_bits_are_packed(monkeypatch):
     from ialp.oracle.backends.loading import four_bits
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

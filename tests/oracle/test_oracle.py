@@ -52,7 +52,7 @@ def oracle(catalogue, template) -> Oracle:
     return Oracle(LongestText(), None, template, catalogue)
 
 
-def test_answers_come_in_the_order_of_the_candidates(oracle, catalogue):
+def test_oracle_answers_come_in_the_order_of_the_candidates(oracle, catalogue):
     history, length, candidates = questions()
     judgement = oracle.judge(history, length, candidates)
     lengths = torch.tensor([[*(len(catalogue.texts[i]) for i in row), 0] for row in candidates.tolist()])
@@ -62,13 +62,13 @@ def test_answers_come_in_the_order_of_the_candidates(oracle, catalogue):
     assert judgement.accepted.all()
 
 
-def test_none_is_the_last_index(catalogue, template):
+def test_oracle_none_is_the_last_index(catalogue, template):
     judgement = Oracle(LongestText(least=1000), None, template, catalogue).judge(*questions(candidates=5))
     assert judgement.choice.tolist() == [5] * 6
     assert not judgement.accepted.any()
 
 
-def test_candidates_are_shuffled_by_the_question_alone(oracle):
+def test_oracle_candidates_are_shuffled_by_the_question_alone(oracle):
     history, length, candidates = questions(count=200)
     forwards = oracle.judge(history, length, candidates)
     shown = list(oracle.backend.shown)
@@ -81,7 +81,7 @@ def test_candidates_are_shuffled_by_the_question_alone(oracle):
     assert min(torch.bincount(torch.tensor(first), minlength=5).tolist()) > 20  # of 40 expected
 
 
-def test_another_seed_shows_another_order(catalogue, template):
+def test_oracle_another_seed_shows_another_order(catalogue, template):
     asked = []
     for seed in (0, 1):
         backend = LongestText()
@@ -91,7 +91,7 @@ def test_another_seed_shows_another_order(catalogue, template):
     assert [sorted(row) for row in asked[0]] == [sorted(row) for row in asked[1]]
 
 
-def test_a_tie_favours_no_place(catalogue, template):
+def test_oracle_tie_favours_no_place(catalogue, template):
     """Candidates come in an order that means something; a judge who cannot tell must not follow it."""
 
     class Undecided(LongestText):
@@ -102,7 +102,7 @@ def test_a_tie_favours_no_place(catalogue, template):
     assert torch.bincount(judgement.choice, minlength=5).min() > 60  # of 100 expected
 
 
-def test_a_repeated_question_is_asked_once(oracle):
+def test_oracle_repeated_question_is_asked_once(oracle):
     history, length, candidates = (part.repeat_interleave(3, dim=0) for part in questions(4))
     judgement = oracle.judge(history, length, candidates)
     assert (oracle.asked, oracle.hits) == (4, 8)
@@ -110,13 +110,13 @@ def test_a_repeated_question_is_asked_once(oracle):
     assert torch.equal(judgement.log_probabilities[::3], judgement.log_probabilities[2::3])
 
 
-def test_items_before_the_latest_do_not_count(oracle, template):
+def test_oracle_items_before_the_latest_do_not_count(oracle, template):
     history = torch.tensor([[9, 8, 1, 2, 3, 4], [7, 7, 1, 2, 3, 4]])
     oracle.judge(history, torch.tensor([6, 6]), torch.tensor([[20, 21, 22]]).repeat(2, 1))
     assert template.max_history == 4 and oracle.asked == 1
 
 
-def test_warm_half_warm_and_cold_caches_agree(catalogue, template, tmp_path):
+def test_oracle_warm_half_warm_and_cold_caches_agree(catalogue, template, tmp_path):
     cold = Oracle(LongestText(), JudgementCache(tmp_path / "a.sqlite"), template, catalogue)
     expected = cold.judge(*questions(40))
     warm = Oracle(LongestText(), JudgementCache(tmp_path / "a.sqlite"), template, catalogue)
@@ -129,7 +129,7 @@ def test_warm_half_warm_and_cold_caches_agree(catalogue, template, tmp_path):
         assert oracle.asked == asked == len(oracle.backend.seen)
 
 
-def test_another_judge_shares_no_answers(catalogue, template):
+def test_oracle_another_judge_shares_no_answers(catalogue, template):
     cache = JudgementCache()
     for mark in ("one", "other"):
         oracle = Oracle(LongestText(mark=mark), cache, template, catalogue)
@@ -137,7 +137,7 @@ def test_another_judge_shares_no_answers(catalogue, template):
         assert oracle.asked == 5
 
 
-def test_the_budget_stops_and_keeps_what_was_answered(catalogue, template, tmp_path):
+def test_oracle_budget_stops_and_keeps_what_was_answered(catalogue, template, tmp_path):
     path = tmp_path / "cache.sqlite"
     oracle = Oracle(LongestText(), JudgementCache(path), template, catalogue, budget=7)
     oracle.judge(*questions(5))
@@ -150,7 +150,7 @@ def test_the_budget_stops_and_keeps_what_was_answered(catalogue, template, tmp_p
     assert (again.asked, again.hits) == (3, 2)
 
 
-def test_a_killed_run_loses_one_batch_at_most(catalogue, template, tmp_path, monkeypatch):
+def test_oracle_killed_run_loses_one_batch_at_most(catalogue, template, tmp_path, monkeypatch):
     monkeypatch.setattr("ialp.oracle.backends.base.STORE_EVERY", 10)
 
     class Killed(LongestText):
@@ -164,7 +164,7 @@ def test_a_killed_run_loses_one_batch_at_most(catalogue, template, tmp_path, mon
     assert len(JudgementCache(tmp_path / "c.sqlite")) == 30
 
 
-def test_temperature_draws_in_proportion_and_repeats_itself(catalogue, template):
+def test_oracle_temperature_draws_in_proportion_and_repeats_itself(catalogue, template):
     class Coin(LongestText):
         def log_probabilities(self, questions: Questions) -> Tensor:
             return torch.tensor([[0.6, 0.3, 0.1]]).log().repeat(len(questions), 1)
@@ -182,7 +182,7 @@ def test_temperature_draws_in_proportion_and_repeats_itself(catalogue, template)
         Judging(orders=0)
 
 
-def test_several_orders_are_averaged(catalogue, template):
+def test_oracle_several_orders_are_averaged(catalogue, template):
     """A judge that goes by place alone is left with nothing to prefer but what the mean of its places gives."""
 
     class First(LongestText):
@@ -202,7 +202,7 @@ def test_several_orders_are_averaged(catalogue, template):
     )
 
 
-def test_none_by_a_threshold(catalogue, template):
+def test_oracle_none_by_a_threshold(catalogue, template):
     class Mostly(LongestText):
         def log_probabilities(self, questions: Questions) -> Tensor:
             return torch.tensor([[0.2, 0.4, 0.4]]).log().repeat(len(questions), 1)
@@ -215,7 +215,7 @@ def test_none_by_a_threshold(catalogue, template):
     assert picks[1].accepted.all()
 
 
-def test_what_was_answered_is_kept_when_a_later_answer_fails(catalogue, template, tmp_path):
+def test_oracle_what_was_answered_is_kept_when_a_later_answer_fails(catalogue, template, tmp_path):
     class Stops(LongestText):
         def stream(self, questions: Questions):
             for row in (3, 0, 4):
@@ -231,7 +231,7 @@ def test_what_was_answered_is_kept_when_a_later_answer_fails(catalogue, template
     assert (oracle.asked, oracle.hits) == (3, 3)
 
 
-def test_processes_share_a_budget(catalogue, template, tmp_path):
+def test_oracle_processes_share_a_budget(catalogue, template, tmp_path):
     """The parts of 10 among 3 are 3, 3 and 4, and what is asked is in the cache of all."""
     path, asked = tmp_path / "cache.sqlite", []
     for rank in range(3):

@@ -34,18 +34,18 @@ def own_template(folder: Path, old: str, new: str) -> str:
     return str(path)
 
 
-def test_the_golden_prompt():
+def test_prompt_golden_prompt():
     assert template().render(["Blue; Ann", "Red; Bob"], ["Green; Cid", "Grey; Dan"]) == GOLDEN
 
 
-def test_prefix_is_shared_by_all_questions():
+def test_prompt_prefix_is_shared_by_all_questions():
     prompt = template()
     assert prompt.prefix.endswith("History: ")
     assert prompt.render(["x"], ["y"]).startswith(prompt.prefix)
     assert prompt.render([], ["y", "z"]).startswith(prompt.prefix)
 
 
-def test_labels_follow_the_number_of_candidates():
+def test_prompt_labels_follow_the_number_of_candidates():
     assert template().labels(10) == list("abcdefghijk")
     assert template().labels(25)[-1] == "z"
     for number in (0, 26):
@@ -53,24 +53,24 @@ def test_labels_follow_the_number_of_candidates():
             template().labels(number)
 
 
-def test_only_the_latest_history_is_shown():
+def test_prompt_only_the_latest_history_is_shown():
     text = template(max_history=2).render(["first", "second", "third"], ["y"])
     assert "History: second, third. Which" in text and "first" not in text
 
 
-def test_titles_cannot_break_lines():
+def test_prompt_titles_cannot_break_lines():
     text = template().render(["a\n\n### Response:\tb\x00c\u2028d"], ["e\r\nf"])
     assert "History: a # Response: b c d. Which" in text
     assert "\na. e f b. None\n" in text
     assert text.count("\n") == GOLDEN.count("\n")
 
 
-def test_braces_in_items_stay_as_they_are():
+def test_prompt_braces_in_items_stay_as_they_are():
     assert "History: {item} {0}. Which" in template().render(["{item} {0}"], ["y"])
 
 
 @pytest.mark.parametrize("field", ["scenario", "item", "behavior", "attributes", "history", "candidates"])
-def test_a_missing_field_is_named_with_its_file(tmp_path, field):
+def test_prompt_missing_field_is_named_with_its_file(tmp_path, field):
     path = own_template(tmp_path, f"{{{field}}}", "nothing")
     with pytest.raises(ValueError, match=rf"mine\.txt: field \{{{field}\}} is missing"):
         template(path=path)
@@ -85,17 +85,17 @@ def test_a_missing_field_is_named_with_its_file(tmp_path, field):
         ("Below", "{candidates} Below", r"\{candidates\} appears more than once"),
     ],
 )
-def test_a_broken_template_is_refused(tmp_path, old, new, message):
+def test_prompt_broken_template_is_refused(tmp_path, old, new, message):
     with pytest.raises(ValueError, match=message):
         template(path=own_template(tmp_path, old, new))
 
 
-def test_a_template_that_is_not_there(tmp_path):
+def test_prompt_template_that_is_not_there(tmp_path):
     with pytest.raises(ValueError, match="no such file"):
         template(path=str(tmp_path / "gone.txt"))
 
 
-def test_a_template_of_ones_own(tmp_path):
+def test_prompt_template_of_ones_own(tmp_path):
     path = tmp_path / "mine.txt"
     path.write_text("{scenario} {item} {behavior} {attributes} {{json}} <{history}> [{candidates}] answer:\n")
     assert template(path=str(path)).render(["x"], ["y"]) == (

@@ -5,7 +5,7 @@ import torch
 from ialp.oracle.questions import Questions, latest
 
 
-def test_latest_items_of_a_padded_history():
+def test_questions_latest_items_of_a_padded_history():
     history = torch.tensor([[1, 2, 3, 4, 5], [6, 7, 0, 0, 0], [0, 0, 0, 0, 0]])
     recent, kept = latest(history, torch.tensor([5, 2, 0]), 3)
     assert recent.tolist() == [[3, 4, 5], [6, 7, 0], [0, 0, 0]]
@@ -24,7 +24,7 @@ def test_questions_hold_the_texts_of_the_latest_items(catalogue, template):
     assert questions.prompts[1] == template.render([texts[7]], [texts[12], texts[13]])
 
 
-def test_selected_questions_keep_their_prompts(catalogue, template):
+def test_questions_selected_questions_keep_their_prompts(catalogue, template):
     texts = catalogue.texts
     questions = Questions(template, [[texts[1]], [texts[2]], [texts[3]]], [[texts[4]], [texts[5]], [texts[6]]])
     prompts = questions.prompts

@@ -26,7 +26,7 @@ def favourites(asked: Questions) -> list[int]:
 
 @pytest.mark.parametrize("api", ["completions", "chat"])
 @pytest.mark.parametrize("answers", ["logprobs", "samples"])
-def test_every_question_gets_its_own_answer(server, template, api, answers):
+def test_server_lm_every_question_gets_its_own_answer(server, template, api, answers):
     asked = questions(template, 20)
     client = judge(server, api=api, answers=answers)
     log_probabilities = client.log_probabilities(asked)
@@ -40,20 +40,20 @@ def test_every_question_gets_its_own_answer(server, template, api, answers):
     assert (client.label_mass is None) == (answers == "samples")
 
 
-def test_probabilities_are_those_of_the_server(server, template):
+def test_server_lm_probabilities_are_those_of_the_server(server, template):
     asked = questions(template, 1)
     row = judge(server).log_probabilities(asked)[0]
     listed = torch.full((11,), -4.0).index_fill(0, torch.tensor(favourites(asked)), -0.5)
     assert torch.allclose(row, listed.log_softmax(0))
 
 
-def test_no_questions_no_request(server, template):
+def test_server_lm_no_questions_no_request(server, template):
     assert judge(server).log_probabilities(Questions(template, [[]], [["x"]]).select([0])).shape == (1, 2)
     assert list(judge(server).stream(questions(template, 1).select([]))) == []
     assert sum(server.asked.values()) == 1
 
 
-def test_requests_are_under_way_together_but_no_more_than_allowed(template):
+def test_server_lm_requests_are_under_way_together_but_no_more_than_allowed(template):
     with serving(Plan(delay=0.1)) as server:
         started = time.monotonic()
         judge(server, concurrency=8).log_probabilities(questions(template, 32))
@@ -61,7 +61,7 @@ def test_requests_are_under_way_together_but_no_more_than_allowed(template):
         assert time.monotonic() - started < 1.6  # 3.2 one by one
 
 
-def test_answers_are_yielded_as_they_arrive(template):
+def test_server_lm_answers_are_yielded_as_they_arrive(template):
     """The first are there while the last is still stalled."""
     asked = questions(template, 8)
     last = asked.prompts[7]
@@ -72,7 +72,7 @@ def test_answers_are_yielded_as_they_arrive(template):
         stream.close()
 
 
-def test_missing_labels_are_counted_and_warned_of(server, template):
+def test_server_lm_missing_labels_are_counted_and_warned_of(server, template):
     client = judge(server, top_logprobs=5)
     with pytest.warns(UserWarning, match="does not list 6.0 labels a question"):
         client.log_probabilities(questions(template, 101))
@@ -80,7 +80,7 @@ def test_missing_labels_are_counted_and_warned_of(server, template):
 
 
 @pytest.mark.parametrize("answers", ["logprobs", "samples"])
-def test_an_answer_that_stays_invalid(template, answers):
+def test_server_lm_answer_that_stays_invalid(template, answers):
     with serving(Plan(fault=lambda prompt, before: "outside")) as server:
         with pytest.raises(UserError, match=r"m answered 'perhaps z', not with a label from a to k, 3 times"):
             judge(server, answers=answers, retries=2).log_probabilities(questions(template, 1))
@@ -89,7 +89,7 @@ def test_an_answer_that_stays_invalid(template, answers):
         assert client.invalid_answers == 4
 
 
-def test_samples_are_collected_until_there_are_enough(template):
+def test_server_lm_samples_are_collected_until_there_are_enough(template):
     """Whether the server gives several at once or not, and whatever part of them is invalid."""
     said = iter([" a", "b.", "who knows", " a", "b)", " a", " b", " a"])
     plan = Plan(text=lambda prompt: next(said))
@@ -101,7 +101,7 @@ def test_samples_are_collected_until_there_are_enough(template):
     assert probabilities.argmax() == 0 and probabilities[0] == pytest.approx((5 + 1 / 11) / 6)
 
 
-def test_the_fingerprint_has_all_that_can_change_an_answer_and_no_more():
+def test_server_lm_fingerprint_has_all_that_can_change_an_answer_and_no_more():
 
     def made(**arguments) -> str:
         return ServerLM(**{"model": "m", "base_url": "http://localhost:8000/v1"} | grouped(arguments)).fingerprint
@@ -133,12 +133,12 @@ def test_the_fingerprint_has_all_that_can_change_an_answer_and_no_more():
         ({"base_url": "http://host:port/v1"}, "is no address"),
     ],
 )
-def test_a_mistake_in_the_arguments_is_named(arguments, message):
+def test_server_lm_mistake_in_the_arguments_is_named(arguments, message):
     with pytest.raises(UserError, match=message):
         ServerLM(**({"model": "m", "base_url": "http://localhost:8000/v1"} | grouped(arguments)))
 
 
-def test_a_judge_can_be_copied(server, template):
+def test_server_lm_judge_can_be_copied(server, template):
     client = judge(server)
     client.log_probabilities(questions(template, 1))
     copy = pickle.loads(pickle.dumps(client))
@@ -146,7 +146,7 @@ def test_a_judge_can_be_copied(server, template):
     assert copy.log_probabilities(questions(template, 2)).shape == (2, 11)
 
 
-def test_the_client_is_needed_only_when_a_server_is_asked(server, template, monkeypatch):
+def test_server_lm_client_is_needed_only_when_a_server_is_asked(server, template, monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
     client = judge(server)
     with pytest.raises(UserError, match=r"pip install 'ialp\[server\]'"):

@@ -24,7 +24,7 @@ FAULTS = ["429", "500", "503", "cut", "half", "outside"]
 
 @pytest.mark.parametrize("api", ["completions", "chat"])
 @pytest.mark.parametrize("fault", ["429", "408", "500", "503", "cut", "half", "outside"])
-def test_a_fault_is_asked_again(template, api, fault):
+def test_server_lm_fault_is_asked_again(template, api, fault):
     with serving(Plan(fault=in_turn([fault, fault]))) as server:
         client = judge(server, api=api)
         answers = client.log_probabilities(questions(template, 5))
@@ -32,7 +32,7 @@ def test_a_fault_is_asked_again(template, api, fault):
         assert set(server.asked.values()) == {3} and client.requests == 15 and not server.again
 
 
-def test_a_stall_ends_with_the_timeout(template):
+def test_server_lm_stall_ends_with_the_timeout(template):
     with serving(Plan(fault=in_turn(["stall"]))) as server:
         started = time.monotonic()
         judge(server, timeout=0.3).log_probabilities(questions(template, 4))
@@ -40,7 +40,7 @@ def test_a_stall_ends_with_the_timeout(template):
         assert set(server.asked.values()) == {2}
 
 
-def test_nobody_listens(template):
+def test_server_lm_nobody_listens(template):
     with serving() as server:
         pass
     with pytest.raises(UserError, match=r"no reply: .*, after 3 attempts; run again to go on"):
@@ -48,7 +48,7 @@ def test_nobody_listens(template):
 
 
 @pytest.mark.parametrize("as_date", [False, True])
-def test_a_wait_that_the_server_asks_for_is_kept(template, as_date):
+def test_server_lm_wait_that_the_server_asks_for_is_kept(template, as_date):
     header = formatdate(time.time() + 2, usegmt=True) if as_date else "0.7"  # a date has whole seconds
     with serving(Plan(fault=in_turn(["429"]), headers={"Retry-After": header})) as server:
         judge(server).log_probabilities(questions(template, 1))
@@ -56,7 +56,7 @@ def test_a_wait_that_the_server_asks_for_is_kept(template, as_date):
         assert 0.65 < second - first < 2.5
 
 
-def test_a_wait_of_an_hour_is_not_waited_for(template):
+def test_server_lm_wait_of_an_hour_is_not_waited_for(template):
     with serving(Plan(fault=in_turn(["429"] * 9), headers={"Retry-After": "3600"})) as server:
         with pytest.raises(UserError, match=r"429.*run again to go on"):
             judge(server).log_probabilities(questions(template, 1))
@@ -67,14 +67,14 @@ def test_a_wait_of_an_hour_is_not_waited_for(template):
     ("status", "message"),
     [("400", "top_logprobs"), ("401", "set api_key_env"), ("404", "base_url ends in /v1"), ("422", "")],
 )
-def test_what_no_repetition_mends_is_told_at_once(template, status, message):
+def test_server_lm_what_no_repetition_mends_is_told_at_once(template, status, message):
     with serving(Plan(fault=in_turn([status] * 9))) as server:
         with pytest.raises(UserError, match=f"Error code: {status} - out of order.*{message}"):
             judge(server, concurrency=1).log_probabilities(questions(template, 50))
         assert server.asked.total() == 1
 
 
-def test_missing_log_probabilities_name_the_way_out(template):
+def test_server_lm_missing_log_probabilities_name_the_way_out(template):
     with serving(Plan(fault=in_turn(["no_logprobs"]))) as server, pytest.raises(UserError, match="answers: samples"):
         judge(server).log_probabilities(questions(template, 1))
 
@@ -96,12 +96,12 @@ def ask_mixed(count: int, faults: list[str], catalogue: Catalogue, template: Pro
         return requests
 
 
-def test_five_hundred_questions_and_one_request_in_five_fails(catalogue, template, tmp_path):
+def test_server_lm_five_hundred_questions_and_one_request_in_five_fails(catalogue, template, tmp_path):
     ask_mixed(500, FAULTS, catalogue, template, tmp_path / "cache.sqlite")
 
 
 @pytest.mark.slow
-def test_ten_thousand_questions_and_one_request_in_five_fails(catalogue, template, tmp_path):
+def test_server_lm_ten_thousand_questions_and_one_request_in_five_fails(catalogue, template, tmp_path):
     """Stalls among the faults, though few: each holds up a batch of the oracle for the 5 s of the timeout."""
     started = time.monotonic()
     requests = ask_mixed(10_000, [*FAULTS * 50, "stall"], catalogue, template, tmp_path / "cache.sqlite")
@@ -109,7 +109,7 @@ def test_ten_thousand_questions_and_one_request_in_five_fails(catalogue, templat
 
 
 @pytest.mark.parametrize("limit", ["max_requests", "max_tokens"])
-def test_a_budget_stops_before_it_is_passed_and_the_next_run_goes_on(catalogue, template, tmp_path, limit):
+def test_server_lm_budget_stops_before_it_is_passed_and_the_next_run_goes_on(catalogue, template, tmp_path, limit):
     batch, path = items(60), tmp_path / "cache.sqlite"
     with serving(Plan(fault=one_in_five(FAULTS))) as server:
         budget = {"max_requests": 40, "max_tokens": 6000}[limit]
@@ -128,7 +128,7 @@ def test_a_budget_stops_before_it_is_passed_and_the_next_run_goes_on(catalogue, 
         assert set(server.answered.values()) == {1} and not server.again
 
 
-def test_processes_share_the_limits_of_a_server(template):
+def test_server_lm_processes_share_the_limits_of_a_server(template):
     with serving() as server:
         clients = [judge(server, max_requests=10) for _ in range(3)]
         for rank, client in enumerate(clients):
@@ -141,14 +141,14 @@ def test_processes_share_the_limits_of_a_server(template):
         assert [client.counts["requests"] for client in clients] == [3, 3, 4]
 
 
-def test_a_budget_in_tokens_needs_a_server_that_counts_them(template):
+def test_server_lm_budget_in_tokens_needs_a_server_that_counts_them(template):
     with serving(Plan(usage=False)) as server:
         assert judge(server).log_probabilities(questions(template, 1)).shape == (1, 11)
         with pytest.raises(UserError, match=r"set limits\.max_requests instead"):
             judge(server, max_tokens=10**6).log_probabilities(questions(template, 1))
 
 
-def test_an_error_keeps_what_was_under_way(catalogue, template, tmp_path):
+def test_server_lm_error_keeps_what_was_under_way(catalogue, template, tmp_path):
     """The first request is refused while the others are being answered: these were paid for."""
     batch, path = items(8), tmp_path / "cache.sqlite"
     with serving(Plan(delay=0.2)) as server:
@@ -166,7 +166,7 @@ def test_an_error_keeps_what_was_under_way(catalogue, template, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_interrupt_ends_a_run_at_once_and_keeps_what_has_arrived(tmp_path):
+def test_server_lm_interrupt_ends_a_run_at_once_and_keeps_what_has_arrived(tmp_path):
     """In a process of its own: most requests stall for 30 s, and Ctrl-C comes after a second."""
     script = f"""
 import sys
@@ -203,7 +203,7 @@ with serving(Plan(fault=fault)) as server:
     assert len(JudgementCache(tmp_path / "c.sqlite")) == 5
 
 
-def test_a_stop_makes_no_answer_of_a_question_that_has_retries_left(template):
+def test_server_lm_stop_makes_no_answer_of_a_question_that_has_retries_left(template):
     """With `invalid: none` a question is None after all its retries, not because another one failed meanwhile."""
     asked = questions(template, 2)
     invalid, refused = asked.prompts
@@ -218,7 +218,7 @@ def test_a_stop_makes_no_answer_of_a_question_that_has_retries_left(template):
         assert found == [] and client.invalid_answers == 0 and server.asked[invalid] > 2
 
 
-def test_calls_end_in_any_order_and_the_first_error_stops_the_rest():
+def test_server_lm_calls_end_in_any_order_and_the_first_error_stops_the_rest():
     stop = threading.Event()
     done: list[int] = []
 

@@ -33,7 +33,7 @@ def clean(text: str) -> bool:
 @pytest.mark.parametrize(
     "message", ["Incorrect API key provided: {key}.", "x" * 190 + " {key}", "sk-proj-abcdef1234567890 is unknown"]
 )
-def test_a_server_that_repeats_the_key_is_not_repeated(template, status, message, caplog):
+def test_server_lm_that_repeats_the_key_is_not_repeated(template, status, message, caplog):
     caplog.set_level(logging.DEBUG)
     for name in ("openai", "httpx2", "httpcore2"):
         caplog.set_level(logging.DEBUG, logger=name)
@@ -51,7 +51,7 @@ def test_a_server_that_repeats_the_key_is_not_repeated(template, status, message
     assert KEY.encode() not in pickle.dumps(client)
 
 
-def test_the_key_is_sent_and_none_is_invented(template, monkeypatch):
+def test_server_lm_key_is_sent_and_none_is_invented(template, monkeypatch):
     """Without `api_key_env` nothing is taken from the environment: the server may be a stranger's."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with serving() as server:
@@ -60,14 +60,14 @@ def test_the_key_is_sent_and_none_is_invented(template, monkeypatch):
     assert server.authorisations == [f"Bearer {KEY}", "Bearer none"]
 
 
-def test_the_model_may_not_repeat_it_either(template):
+def test_server_lm_model_may_not_repeat_it_either(template):
     plan = Plan(listed=lambda prompt: {f" {KEY}": -0.1}, text=lambda prompt: f"your key is {KEY}")
     with serving(plan) as server, pytest.raises(UserError, match="answered 'your key is") as caught:
         judge(server, api_key_env="JUDGE_KEY", retries=1).log_probabilities(questions(template, 1))
     assert clean(str(caught.value))
 
 
-def test_a_reply_that_is_no_json_is_shown_without_it(template, monkeypatch):
+def test_server_lm_reply_that_is_no_json_is_shown_without_it(template, monkeypatch):
     plan = Plan(text=lambda prompt: KEY, fault=in_turn(["half"] * 3))
     with serving(plan) as server, pytest.raises(UserError, match="is no JSON") as caught:
         judge(server, api_key_env="JUDGE_KEY", retries=1).log_probabilities(questions(template, 1))
@@ -75,7 +75,7 @@ def test_a_reply_that_is_no_json_is_shown_without_it(template, monkeypatch):
 
 
 @pytest.mark.parametrize("url", ["http://me:{}@host/v1", "https://{}@host/v1", "http://host/v1?key={}", "http://h/#{}"])
-def test_an_address_with_a_secret_is_refused_without_repeating_it(url):
+def test_server_lm_address_with_a_secret_is_refused_without_repeating_it(url):
     with pytest.raises(UserError, match="neither user, password nor query") as caught:
         ServerLM("m", url.format("hidden1234567890"))
     assert clean(str(caught.value))
@@ -84,7 +84,7 @@ def test_an_address_with_a_secret_is_refused_without_repeating_it(url):
 @pytest.mark.parametrize(
     ("value", "message"), [("", "JUDGE_KEY is not set"), ("schlüssel1234567890", "printable ASCII")]
 )
-def test_a_key_that_cannot_be_sent(template, monkeypatch, value, message):
+def test_server_lm_key_that_cannot_be_sent(template, monkeypatch, value, message):
     monkeypatch.setenv("JUDGE_KEY", value)
     client = ServerLM("m", "http://localhost:1/v1", api_key_env="JUDGE_KEY")
     with pytest.raises(UserError, match=message) as caught:
@@ -92,7 +92,7 @@ def test_a_key_that_cannot_be_sent(template, monkeypatch, value, message):
     assert clean(str(caught.value))
 
 
-def test_the_cache_does_not_hold_it(catalogue, template, tmp_path):
+def test_server_lm_cache_does_not_hold_it(catalogue, template, tmp_path):
     with serving() as server:
         client = judge(server, api_key_env="JUDGE_KEY")
         Oracle(client, JudgementCache(tmp_path / "cache.sqlite"), template, catalogue).judge(*items(20))
@@ -101,7 +101,7 @@ def test_the_cache_does_not_hold_it(catalogue, template, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("refused", [False, True])
-def test_a_whole_run_leaves_no_trace_of_it(tmp_path, refused):
+def test_server_lm_whole_run_leaves_no_trace_of_it(tmp_path, refused):
     """Pre-training by the command line; or a server that refuses the key, and repeats it."""
     fault = in_turn(["401"] * 9) if refused else in_turn([])
     with serving(Plan(fault=fault, message="Incorrect API key provided: {key}")) as server:

@@ -40,7 +40,7 @@ def content(cache: JudgementCache) -> list[tuple]:
         return connection.execute(query).fetchall()
 
 
-def test_what_leaves_arrives_bit_by_bit(tmp_path):
+def test_transfer_what_leaves_arrives_bit_by_bit(tmp_path):
     cache, other = filled(tmp_path / "a.sqlite"), JudgementCache(tmp_path / "b.sqlite")
     assert export_judgements(cache, tmp_path / "out.parquet") == 16
     assert pl.read_parquet_schema(tmp_path / "out.parquet") == SCHEMA
@@ -50,7 +50,7 @@ def test_what_leaves_arrives_bit_by_bit(tmp_path):
     assert os.listdir(tmp_path).count("out.parquet") == 1 and not [f for f in os.listdir(tmp_path) if f[0] == "."]
 
 
-def test_pieces_make_the_whole(tmp_path, monkeypatch):
+def test_transfer_pieces_make_the_whole(tmp_path, monkeypatch):
     monkeypatch.setattr("ialp.oracle.transfer.ROWS_AT_ONCE", 4)
     cache, other = filled(tmp_path / "a.sqlite"), JudgementCache()
     export_judgements(cache, tmp_path / "out.parquet")
@@ -58,7 +58,7 @@ def test_pieces_make_the_whole(tmp_path, monkeypatch):
     assert content(other) == content(cache)
 
 
-def test_what_is_known_stays(tmp_path):
+def test_transfer_what_is_known_stays(tmp_path):
     filled(tmp_path / "a.sqlite")
     export_judgements(JudgementCache(tmp_path / "a.sqlite"), tmp_path / "out.parquet")
     other = JudgementCache()
@@ -68,7 +68,7 @@ def test_what_is_known_stays(tmp_path):
     assert [row[3:] for row in content(other) if row[0] == key(3)] == [("cccc", "three")]
 
 
-def test_an_empty_cache_makes_an_empty_file(tmp_path):
+def test_transfer_empty_cache_makes_an_empty_file(tmp_path):
     assert export_judgements(JudgementCache(), tmp_path / "out.parquet") == 0
     assert take_in(JudgementCache(), tmp_path / "out.parquet") == (0, 0)
 
@@ -93,7 +93,7 @@ ROW = {"key": key(1), "fingerprint": "f", "judge": "j", "asked_at": 5, "log_prob
         ("log_probabilities", [0.002, -math.inf], "is not normalised: the probabilities do not add up to 1"),
     ],
 )
-def test_a_row_that_is_no_judgement_is_named_and_nothing_is_imported(tmp_path, column, value, said):
+def test_transfer_row_that_is_no_judgement_is_named_and_nothing_is_imported(tmp_path, column, value, said):
     path = tmp_path / "in.parquet"
     pl.DataFrame([ROW, {**ROW, "key": key(2), column: value}], schema=SCHEMA).write_parquet(path)
     cache = JudgementCache()
@@ -103,14 +103,14 @@ def test_a_row_that_is_no_judgement_is_named_and_nothing_is_imported(tmp_path, c
     assert len(cache) == 0
 
 
-def test_bounds_that_are_still_a_judgement(tmp_path):
+def test_transfer_bounds_that_are_still_a_judgement(tmp_path):
     path = tmp_path / "in.parquet"
     rows = [{**ROW, "asked_at": None, "log_probabilities": [0.0009, -math.inf]}]
     pl.DataFrame(rows, schema=SCHEMA).write_parquet(path)
     assert take_in(JudgementCache(), path) == (1, 1)
 
 
-def test_a_column_of_another_kind_is_named(tmp_path):
+def test_transfer_column_of_another_kind_is_named(tmp_path):
     path = tmp_path / "in.parquet"
     pl.DataFrame([ROW], schema=SCHEMA).with_columns(pl.col("asked_at").cast(pl.Float64)).write_parquet(path)
     with pytest.raises(UserError, match="column asked_at is Float64, not Int64"):
@@ -121,7 +121,7 @@ def test_a_column_of_another_kind_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("text", [b"", b"PAR1 and no more", b"PAR1" * 1000])
-def test_no_parquet_file(tmp_path, text):
+def test_transfer_no_parquet_file(tmp_path, text):
     path = tmp_path / "in.parquet"
     path.write_bytes(text)
     with pytest.raises(UserError, match=r"in\.parquet: no Parquet file to be read") as error:
@@ -131,7 +131,7 @@ def test_no_parquet_file(tmp_path, text):
         take_in(JudgementCache(), tmp_path / "missing.parquet")
 
 
-def test_an_export_goes_nowhere_by_halves(tmp_path):
+def test_transfer_export_goes_nowhere_by_halves(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match="folder: Is a directory; name a file"):
         export_judgements(filled(None), tmp_path / "folder")

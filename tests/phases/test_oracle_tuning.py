@@ -9,7 +9,7 @@ from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from ialp.data import Catalogue, Interactions, Log, LogSource
-from ialp.datamodules.prompts import PromptDataModule
+from ialp.datamodules.prompts import PromptDataModule, PromptFormat
 from ialp.oracle import JudgeBackend, LexicalOracle, LocalLM, LoRA, Oracle
 from ialp.phases.oracle_tuning import OracleTuning
 from tests.oracle.conftest import COLOURS, THINGS, save_tiny_model
@@ -34,8 +34,8 @@ def model(tmp_path_factory) -> str:
 
 def fit(judge: JudgeBackend, folder: Path, epochs: int = 1, **arguments) -> OracleTuning:
     seed_everything(0)
-    sizes = {"interactions": 32, "validation": 8, "held_out": 24, "candidates": 3, "max_history": 3, "batch_size": 16}
-    data = PromptDataModule(ColourLog(), **sizes)
+    sizes = {"interactions": 32, "validation": 8, "held_out": 24, "candidates": 3, "batch_size": 16}
+    data = PromptDataModule(ColourLog(), **sizes, prompt=PromptFormat(max_history=3))
     module = OracleTuning(judge, LoRA(rank=4, dropout=0.0), **arguments)
     keep = ModelCheckpoint(folder / "checkpoints", save_last=True)
     trainer = Trainer(
@@ -52,12 +52,12 @@ def fit(judge: JudgeBackend, folder: Path, epochs: int = 1, **arguments) -> Orac
     return module
 
 
-def test_a_language_model_learns_and_the_next_stage_loads_it(model, tmp_path, capsys):
+def test_oracle_tuning_language_model_learns_and_the_next_stage_loads_it(model, tmp_path, capsys):
     module = fit(LocalLM(model), tmp_path, epochs=2, lr=3e-2)
     results = module.results()
     assert results["after"]["label_mass"] > 3 * results["before"]["label_mass"]  # it begins to answer in the format
     tuned = LocalLM(model).tuned(tmp_path)
-    held, _ = module.trainer.datamodule.examination()
+    held, _ = module.trainer.datamodule.held_out_questions()
     with torch.no_grad():
         expected = module.tuner.eval()(held.questions, held.answer)[1]
     assert torch.allclose(tuned.log_probabilities(held.questions), expected, atol=1e-4)
@@ -67,7 +67,7 @@ def test_a_language_model_learns_and_the_next_stage_loads_it(model, tmp_path, ca
     assert "chance" in printed and "word overlap" in printed and "label wins, after" in printed
 
 
-def test_checkpoints_hold_adapters_alone(model, tmp_path):
+def test_oracle_tuning_checkpoints_hold_adapters_alone(model, tmp_path):
     module = fit(LocalLM(model), tmp_path)
     checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
@@ -75,7 +75,7 @@ def test_checkpoints_hold_adapters_alone(model, tmp_path):
     assert all("lora" in name for name in trained)
 
 
-def test_a_run_resumes_from_its_checkpoint(model, tmp_path):
+def test_oracle_tuning_run_resumes_from_its_checkpoint(model, tmp_path):
     data = fit(LocalLM(model), tmp_path / "half", epochs=1).trainer.datamodule
     module = OracleTuning(LocalLM(model), LoRA(rank=4, dropout=0.0))
     trainer = Trainer(
@@ -91,7 +91,7 @@ def test_a_run_resumes_from_its_checkpoint(model, tmp_path):
     assert trainer.current_epoch == 2 and trainer.global_step == 4
 
 
-def test_word_overlap_fits_its_threshold(tmp_path):
+def test_oracle_tuning_word_overlap_fits_its_threshold(tmp_path):
     module = fit(LexicalOracle(none_threshold=0.9), tmp_path, epochs=20)
     results = module.results()
     assert results["before"]["picked"] < 0.1 and results["before"]["none_with"] > 0.9  # None to everything
@@ -100,18 +100,18 @@ def test_word_overlap_fits_its_threshold(tmp_path):
     assert LexicalOracle().tuned(tmp_path).none_threshold < 0.9
 
 
-def test_the_figures_are_shares_of_known_questions(tmp_path):
+def test_oracle_tuning_figures_are_shares_of_known_questions(tmp_path):
     """A judge that always says the first label."""
-    from ialp.oracle.evaluation import examine
+    from ialp.oracle.evaluation import evaluate
 
     class First(LexicalOracle):
         def log_probabilities(self, questions):
             return torch.tensor([[0.0] + [-9.0] * questions.num_candidates]).repeat(len(questions), 1)
 
-    data = PromptDataModule(ColourLog(), held_out=24, candidates=3, max_history=3)
+    data = PromptDataModule(ColourLog(), held_out=24, candidates=3, prompt=PromptFormat(max_history=3))
     data.setup()
-    held, bare = data.examination()
-    figures = examine(Oracle(First(), None, data.template, data.log.catalogue), held, bare).figures()
+    held, bare = data.held_out_questions()
+    figures = evaluate(Oracle(First(), None, data.template, data.log.catalogue), held, bare).figures()
     first = float((held.answer == 0).float().mean())
     assert figures["picked"] == figures["ranked_first"] == pytest.approx(first, abs=1e-4)
     assert figures["labels"] == {"a": 1.0, "b": 0.0, "c": 0.0, "d": 0.0}
@@ -136,7 +136,7 @@ class Counting(LexicalOracle):
         return self
 
 
-def test_a_stage_that_is_repeated_asks_for_no_answer_twice(tmp_path):
+def test_oracle_tuning_stage_that_is_repeated_asks_for_no_answer_twice(tmp_path):
     first, second = Counting(), Counting()
     results = [fit(each, tmp_path / "run", cache=str(tmp_path / "cache.sqlite")).results() for each in (first, second)]
     assert first.answered >= 2 * 24 + 2  # the examination and the calibration

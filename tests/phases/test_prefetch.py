@@ -279,7 +279,7 @@ seed_everything: 0
 log: {{class_path: ialp.data.BuiltinLog, init_args: {{num_tracks: 60, num_sessions: 80}}}}
 judge:
   class_path: ialp.oracle.ServerLM
-  init_args: {{model: m, base_url: "{url}", retries: 1, backoff: 0.01}}
+  init_args: {{model: m, base_url: "{url}", limits: {{retries: 1}}}}
 model: {{class_path: ialp.phases.IALPPretrain, init_args: {{dim: 16, layers: 1}}}}
 data:
   class_path: ialp.datamodules.OracleDataModule
@@ -302,7 +302,7 @@ def test_a_server_that_goes_away_ends_the_run_with_one_line(tmp_path, monkeypatc
         code = main(["fit", "--config", "mine.yaml"])
         answered = server.answered.total()
     said = capsys.readouterr().err
-    assert code == 2 and said.count("\n") == 1 and "after 2 attempts; run again to go on" in said
+    assert code == 2 and said.count("\n") == 1 and "Error code: 500 - out of order; run again to go on" in said
     assert len(JudgementCache("cache.sqlite")) == answered >= 20
     with serving() as server:
         Path("mine.yaml").write_text(CONFIG.format(url=server.url))

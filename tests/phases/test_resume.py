@@ -9,7 +9,7 @@ from lightning import Callback, Trainer, seed_everything
 from callbacks.ucb import UpperConfidence
 from ialp.datamodules import OnPolicyDataModule, OracleDataModule, ReplayDataModule, SessionDataModule
 from ialp.errors import UserError
-from ialp.experiment.checkpoint_file import SealedCheckpointIO, newest
+from ialp.experiment.checkpoint_file import AtomicCheckpointIO, newest
 from ialp.experiment.metrics_file import MetricsFile
 from ialp.experiment.resume import ResumeCheckpoint
 from ialp.phases import IALPPretrain, OnlineAdapt, RewardModel
@@ -54,7 +54,7 @@ def whole_and_broken(make, folder, at: int, epochs: int = 3, every: int = 1, **o
     modules = []
     for name, cut in (("whole", None), ("broken", at)):
         module, data = make(folder / name)
-        options |= {"plugins": [SealedCheckpointIO()]}
+        options |= {"plugins": [AtomicCheckpointIO()]}
         if cut is not None:
             callbacks = [Cut(cut), ResumeCheckpoint(every_n_steps=every)]
             with pytest.raises(RuntimeError, match="cut"):
@@ -148,11 +148,11 @@ def test_a_shuffled_log(at, val_every, source, tmp_path):
 
 def test_a_checkpoint_of_more_processes_is_refused(source, tmp_path):
     make = lambda: (RewardModel(), SessionDataModule(source, batch_size=24))  # noqa: E731
-    options = {"enable_checkpointing": True, "plugins": [SealedCheckpointIO()]}
+    options = {"enable_checkpointing": True, "plugins": [AtomicCheckpointIO()]}
     train(*make(), tmp_path, 1, callbacks=[ResumeCheckpoint()], **options)
     path = newest(tmp_path / "checkpoints")
     checkpoint = torch.load(path, weights_only=True)
     checkpoint["resume"]["ranks"] *= 2
-    SealedCheckpointIO().save_checkpoint(checkpoint, path)
+    AtomicCheckpointIO().save_checkpoint(checkpoint, path)
     with pytest.raises(UserError, match="of 2 processes and cannot go on in 1"):
         train(*make(), tmp_path, 1, path, callbacks=[ResumeCheckpoint()], **options)

@@ -13,7 +13,7 @@ from ialp.data import BuiltinLog, Log
 from ialp.data.readers import CoatLog
 from ialp.nets import ActorCritic
 from ialp.rl.schemes.saved import MIXTURE, SavedPolicy
-from ialp.serving.opening import Finished
+from ialp.serving.opening import FinishedRun
 from tests.helpers.coat_files import write_coat
 
 TRACKS = {"num_tracks": 60, "num_sessions": 40}
@@ -81,13 +81,13 @@ def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return folder
 
 
-def counting(log: Log, folder: Path, max_length: int = MAX_LENGTH) -> Finished:
+def counting(log: Log, folder: Path, max_length: int = MAX_LENGTH) -> FinishedRun:
     """A run whose policy, whatever was shown, prefers item i in proportion to i."""
     policy = ActorCritic(**log.sizes, dim=8, layers=1, heads=2, max_length=max_length)
     torch.nn.init.zeros_(policy.actor.weight)
     with torch.no_grad():
         policy.actor.bias.copy_(torch.arange(log.catalogue.num_items + 1).clamp(min=1).log())
-    return Finished(folder, {}, SavedPolicy([1.0], [policy]).eval(), log)
+    return FinishedRun(folder, SavedPolicy([1.0], [policy]).eval(), log)
 
 
 def histories(log: Log, batch: int, time: int) -> tuple[torch.Tensor, torch.Tensor]:

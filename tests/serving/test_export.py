@@ -16,6 +16,7 @@ from ialp.rl.schemes import load_policy
 from ialp.serving import export as exporting
 from ialp.serving.export import SUFFIXES, export, largest_difference
 from ialp.serving.opening import open_finished
+from ialp.serving.recommend import recommend
 from tests.serving.conftest import MAX_LENGTH, histories
 
 KINDS = ["plain", "q", "mixture", "repeats", "users"]
@@ -47,8 +48,8 @@ CASES = [(kind, "torch_export") for kind in KINDS] + [
 @pytest.mark.parametrize(("kind", "format"), CASES)
 def test_exported_and_read_back_it_gives_the_same(kind, format, run_of, tmp_path):
     needs_runtime(format)
-    path = export(str(run_of(kind)), format, str(tmp_path / f"policy{SUFFIXES[format]}"))
-    policy, play, log = load_policy(run_of(kind)).eval(), read_back(path), open_finished(str(run_of(kind))).log
+    path = export(open_finished(run_of(kind)), format, str(tmp_path / f"policy{SUFFIXES[format]}"))
+    policy, play, log = load_policy(run_of(kind)).eval(), read_back(path), open_finished(run_of(kind)).log
     for batch in (1, 3, 64):
         for time in (1, 2, 5, MAX_LENGTH):
             items, length = histories(log, batch, time)
@@ -60,7 +61,7 @@ def test_exported_and_read_back_it_gives_the_same(kind, format, run_of, tmp_path
 
 def test_it_is_told_apart_from_other_policies(run_of):
     """The comparison that an export must pass: passed by the same policy, by no other, nor under another mask."""
-    finished = open_finished(str(run_of("plain")))
+    finished = open_finished(run_of("plain"))
     assert largest_difference(finished, finished.policy.probabilities) == 0
     assert largest_difference(finished, load_policy(run_of("q")).probabilities) > 1e-3
     assert largest_difference(finished, load_policy(run_of("repeats")).probabilities) == float("inf")
@@ -68,7 +69,7 @@ def test_it_is_told_apart_from_other_policies(run_of):
 
 
 def test_what_differs_is_not_written(run_of, tmp_path, monkeypatch):
-    finished = open_finished(str(run_of("plain")))
+    finished = open_finished(run_of("plain"))
 
     def off(program):
         return b"", lambda items, length: finished.policy.probabilities(items, length) * (1 + 1e-3)
@@ -76,7 +77,7 @@ def test_what_differs_is_not_written(run_of, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "as_torch_export", off)
     monkeypatch.setattr(exporting, "traced", lambda module: None)
     with pytest.raises(UserError, match="differ by up to"):
-        export(str(run_of("plain")), out=str(tmp_path / "policy.pt2"))
+        export(open_finished(run_of("plain")), out=str(tmp_path / "policy.pt2"))
     assert not list(tmp_path.iterdir())
 
 
@@ -88,7 +89,7 @@ def test_beside_it_lies_what_it_takes_to_serve_it(run_of, tmp_path, capsys):
         "coats.pt2", "coats.pt2.items.jsonl", "coats.pt2.json",
     ]  # fmt: skip
     card = json.loads((path.parent / "coats.pt2.json").read_text())
-    log = open_finished(str(run_of("users"))).log
+    log = open_finished(run_of("users")).log
     assert card["catalogue"] == {"items": 30, "users": 40, "fingerprint": log.catalogue.fingerprint}
     assert card["inputs"]["items"]["time"] == [1, MAX_LENGTH] and "31 … 70" in card["inputs"]["items"]["holds"]
     assert card["output"]["probabilities"]["shape"] == ["batch", 31]
@@ -110,19 +111,19 @@ class TestBadInput:
     def test_a_run_that_is_not_finished(self, tmp_path):
         (tmp_path / "config.yaml").write_text("data: {}")
         with pytest.raises(UserError, match=r"not finished \(it has no done\.json\); `ialp fit --config"):
-            export(str(tmp_path))
+            open_finished(tmp_path)
 
     def test_no_run_at_all(self, tmp_path, run_of):
         with pytest.raises(UserError, match="no such run folder or checkpoint"):
-            export(str(tmp_path / "absent"))
+            open_finished(tmp_path / "absent")
         with pytest.raises(UserError, match="no run folder"):
-            export(str(tmp_path))
+            open_finished(tmp_path)
         with pytest.raises(UserError, match=f"name the run's: .*{run_of('plain').name}"):
-            export(str(run_of("plain") / "policy"))
+            open_finished(run_of("plain") / "policy")
 
     def test_a_name_of_another_kind(self, run_of, tmp_path):
         with pytest.raises(UserError, match=r"ends in \.pt2"):
-            export(str(run_of("plain")), out=str(tmp_path / "policy.onnx"))
+            export(open_finished(run_of("plain")), out=str(tmp_path / "policy.onnx"))
 
     def test_a_format_that_is_none(self, run_of, capsys):
         assert main(["export", "--ckpt", str(run_of("plain")), "--format", "pickle"]) == 2
@@ -131,17 +132,28 @@ class TestBadInput:
     def test_without_the_packages(self, run_of, monkeypatch):
         monkeypatch.setitem(sys.modules, "onnxscript", None)
         with pytest.raises(UserError, match=r'needs onnxscript: pip install "ialp\[onnx\]"'):
-            export(str(run_of("plain")), "onnx")
+            export(open_finished(run_of("plain")), "onnx")
 
     def test_data_of_another_catalogue(self, run_of, tmp_path):
         with pytest.raises(UserError, match="does not come from a folder"):
-            export(str(run_of("plain")), data_root=str(tmp_path))
+            open_finished(run_of("plain"), data_root=str(tmp_path))
         copy_of = tmp_path / "runs" / "tiny" / "0-ffffffff"
         shutil.copytree(run_of("plain"), copy_of)
         config = (copy_of / "config.yaml").read_text()
         (copy_of / "config.yaml").write_text(config.replace("num_tracks: 60", "num_tracks: 70"))
         with pytest.raises(UserError, match="another catalogue"):
-            export(str(copy_of))
+            open_finished(copy_of)
+
+
+def test_open_finished_takes_the_log_of_a_run_made_in_python(run_of, tmp_path):
+    whole = open_finished(run_of("mixture"))
+    for name in ("idle", "frozen", "policy", "mixture.json"):  # neither config.yaml nor done.json
+        (shutil.copytree if (run_of("mixture") / name).is_dir() else shutil.copy)(
+            run_of("mixture") / name, tmp_path / name
+        )
+    run = open_finished(tmp_path, log=whole.log)
+    assert recommend(run, [1, 2], top=3) == recommend(whole, [1, 2], top=3)
+    assert export(run).parent == tmp_path / "export"
 
 
 class TestCheckpoint:
@@ -159,15 +171,15 @@ class TestCheckpoint:
         return path
 
     def test_the_last_one_is_the_run(self, run):
-        finished = open_finished(str(self.write(run, 0.0)))
+        finished = open_finished(self.write(run, 0.0))
         assert finished.folder.samefile(run) and finished.policy.weights == [0.0, 0.3, 0.7]
 
     def test_an_earlier_one_is_refused(self, run):
-        with pytest.raises(UserError, match="not the policy with which its run ended"):
-            open_finished(str(self.write(run, 1e-3)))
+        with pytest.raises(UserError, match="not the run's final policy"):
+            open_finished(self.write(run, 1e-3))
 
     def test_a_broken_one_is_refused(self, run):
         path = self.write(run, 0.0)
         path.write_bytes(path.read_bytes()[:100])
         with pytest.raises(UserError, match="no checkpoint that can be read"):
-            open_finished(str(path))
+            open_finished(path)

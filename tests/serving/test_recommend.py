@@ -10,7 +10,7 @@ from ialp.cli.main import main
 from ialp.data import BuiltinLog, Catalogue, Log
 from ialp.data.readers import CoatLog
 from ialp.errors import UserError
-from ialp.serving.opening import Finished
+from ialp.serving.opening import FinishedRun
 from ialp.serving.recommend import history_of, latest, recommend, split_ids, table
 from tests.helpers.coat_files import write_coat
 from tests.serving.conftest import TRACKS, counting
@@ -24,12 +24,12 @@ def log() -> Log:
 
 
 @pytest.fixture
-def finished(log, tmp_path) -> Finished:
+def finished(log, tmp_path) -> FinishedRun:
     return counting(log, tmp_path)
 
 
 @pytest.fixture
-def coat(tmp_path) -> Finished:
+def coat(tmp_path) -> FinishedRun:
     return counting(CoatLog(str(write_coat(tmp_path))).load(), tmp_path)
 
 

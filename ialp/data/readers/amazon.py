@@ -9,20 +9,9 @@ from typing_extensions import override
 
 from ialp.data.log import DEFAULT_SPLIT, SHOPPING, PromptWords, Split
 from ialp.data.readers.cells import Numbering, clean_ids
-from ialp.data.readers.file_log import (
-    ITEM,
-    Columns,
-    FileLog,
-    RawLog,
-    check_attributes,
-    check_known,
-    find_file,
-    make_log,
-    read_interactions,
-    sort_by_time,
-    textless,
-)
+from ialp.data.readers.file_log import ITEM, Columns, FileLog, RawLog
 from ialp.data.readers.intake import LINE, Intake
+from ialp.data.readers.pipeline import find_file, make_log, read_interactions, sort_by_time, textless
 from ialp.data.readers.table import JsonTable
 
 COLUMNS = Columns("reviewerID", "asin", "unixReviewTime")
@@ -57,9 +46,7 @@ class AmazonLog(FileLog):
         max_words: int = 12,
         split: Split = DEFAULT_SPLIT,
     ) -> None:
-        check_attributes(name, "the metadata", attributes)
-        check_known("a product", attributes, FIELDS)
-        super().__init__(name, attributes, words, max_words, split)
+        super().__init__(name, attributes, words, max_words, split, known=FIELDS)
         self.root = root
 
     @override

@@ -7,28 +7,15 @@ from typing_extensions import override
 
 from ialp.data.builtin_log import BuiltinLog
 from ialp.data.log import DEFAULT_SPLIT, MUSIC, Log, PromptWords, Split
-from ialp.data.readers.cells import Numbering
-from ialp.data.readers.file_log import (
-    ITEM,
-    Columns,
-    FileLog,
-    RawLog,
-    check_attributes,
-    find_file,
-    make_log,
-    read_interactions,
-    read_items,
-    sort_by_time,
-)
-from ialp.data.readers.intake import Intake
-from ialp.data.readers.text_table import open_table
+from ialp.data.readers.file_log import Columns
+from ialp.data.readers.pipeline import find_file
+from ialp.data.readers.table import Table
+from ialp.data.readers.table_log import TableLog
 
 logger = logging.getLogger(__name__)
 
-USER_COLUMNS = ("user_id", "session_id")  # either makes the sequences
 
-
-class AtomicLog(FileLog):
+class AtomicLog(TableLog):
     """A log in two files, one's own or a published one: ROOT/NAME/NAME.item and .inter, or ROOT/NAME.item and .inter.
 
     NAME.item has a column item_id and the text attributes; NAME.inter has user_id (or session_id), item_id and
@@ -52,9 +39,9 @@ class AtomicLog(FileLog):
         max_words: int = 12,
         split: Split = DEFAULT_SPLIT,
     ):
-        check_attributes(name, f"{name}.item", attributes)
-        super().__init__(name, attributes, words, max_words, split)
-        self.root = root
+        files = f"{name}.inter", f"{name}.item"
+        super().__init__(root or "", *files, attributes, name=name, words=words, max_words=max_words, split=split)
+        self.drop_repeated = False
 
     @override
     def load(self) -> Log:
@@ -64,17 +51,11 @@ class AtomicLog(FileLog):
         return BuiltinLog(max_words=self.max_words, split=self.split).load()
 
     @override
-    def read(self, intake: Intake) -> RawLog:
-        item_file, path = self.find(".item"), self.find(".inter")
-        items = read_items(open_table(item_file), ITEM, self.attributes, intake)
-        table = open_table(path)
-        columns = Columns(user=next((name for name in USER_COLUMNS if name in table.columns), USER_COLUMNS[0]))
-        rows = read_interactions(table, columns, Numbering.of(items[ITEM]), intake, item_file)
-        rows = sort_by_time(path, rows, intake, drop_repeated=False)
-        return make_log(path, items, rows, intake, columns.user)
-
-    def find(self, ending: str) -> Path:
-        """The file with this ending, in a folder of its own or directly under the root."""
-        root = Path(self.root or "")
-        places = [root / self.name / (self.name + ending), root / (self.name + ending)]
+    def find(self, name: str) -> Path:
+        places = [Path(self.root) / self.name / name, Path(self.root) / name]
         return find_file(places, "check data_root and the log's name")
+
+    @override
+    def columns_of(self, table: Table) -> Columns:
+        named = {"user_id", "session_id"} & set(table.columns)
+        return Columns(user="session_id" if named == {"session_id"} else "user_id")

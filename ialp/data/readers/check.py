@@ -1,5 +1,7 @@
-"""What is wrong with a log: prepared, atomic, Coat, or a table."""
+"""What is wrong with the logs in a folder: prepared, atomic, or Coat's files."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ialp.data.readers.atomic import AtomicLog
@@ -11,63 +13,53 @@ from ialp.data.readers.text_table import open_table
 from ialp.errors import UserError
 
 Counts = dict[str, float]
-FILES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".json.gz", ".json", ".jsonl", ".parquet")
+TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".pq")
 
 
 def check_path(path: Path, intake: Intake) -> Counts | None:
-    """Look through a folder or file; what is wrong lands among the intake's problems.
+    """Read the logs in a folder, or the rows of a file; what is wrong lands among the intake's problems.
 
     Returns:
-        Table 2's row, where the log could be read and has one.
+        Table 2's row, where there is one log and it could be read.
 
     Raises:
         UserError: Nothing of a known kind lies there.
     """
     if not path.exists():
         raise UserError(f"{path}: no such file, folder or reader; see ialp data --help")
-    if path.is_file():
-        return _check_file(path, intake)
-    if (path / MANIFEST).is_file():
-        return intake.attempt(lambda: PreparedLog(str(path)).read(intake).counts)
-    atomic = {file.stem: file.parent for ending in (".item", ".inter") for file in path.glob(f"*{ending}")}
-    atomic |= {file.stem: file.parent for file in path.glob("*/*.inter") if file.parent.name == file.stem}
+    files = [path] if path.is_file() else sorted(path.glob("*"))
+    atomic = [file.with_suffix("") for file in [*files, *sorted(path.glob("*/*.inter"))] if file.suffix == ".inter"]
     coats = [folder for folder in (path, path / "coat") if (folder / FEATURES).is_dir()]
-    counts = [check_atomic(folder, name, intake) for name, folder in sorted(atomic.items())]
-    counts += [check_coat(folder, intake) for folder in coats]
-    files = sorted(file for file in path.iterdir() if file.name.endswith(FILES)) if not counts else []
-    for file in files:
-        _check_file(file, intake)
-    if not counts and not files:
+    found: list[Callable[[], Counts | None]] = [partial(read_atomic, stem, intake) for stem in atomic]
+    found += [partial(read_coats, folder, intake) for folder in coats]
+    if (path / MANIFEST).is_file():
+        found = [lambda: PreparedLog(str(path)).read(intake).counts]
+    elif not found:
+        tables = (file for file in files if file.name.removesuffix(".gz").endswith(TABLES))
+        found = [partial(read_rows, file, intake) for file in tables]
+    if not found:
         raise UserError(f"{path}: no {MANIFEST}, NAME.inter and NAME.item, Coat's {FEATURES} or table lies in it")
+    counts = [intake.attempt(read) for read in found]
     return counts[0] if len(counts) == 1 else None
 
 
-def check_atomic(root: Path, name: str, intake: Intake) -> Counts | None:
-    """NAME.item and NAME.inter; every column of the items but the id is taken as text."""
-
-    def read() -> Counts:
-        columns = open_table(AtomicLog(name, str(root)).find(".item")).columns
-        return AtomicLog(name, str(root), [each for each in dict.fromkeys(columns) if each != ITEM]).read(intake).counts
-
-    return intake.attempt(read)
+def read_atomic(stem: Path, intake: Intake) -> Counts:
+    """STEM.item and STEM.inter; every column of the items but the id is taken as text."""
+    columns = open_table(stem.with_name(f"{stem.name}.item")).columns
+    attributes = [name for name in dict.fromkeys(columns) if name != ITEM]
+    return AtomicLog(stem.name, str(stem.parent), attributes).read(intake).counts
 
 
-def check_coat(folder: Path, intake: Intake) -> Counts | None:
-    """Every one of Coat's files."""
-    return intake.attempt(lambda: read_coat(folder, intake).counts)
+def read_coats(folder: Path, intake: Intake) -> Counts:
+    """Coat's files."""
+    return read_coat(folder, intake).counts
 
 
-def _check_file(path: Path, intake: Intake) -> Counts | None:
+def read_rows(path: Path, intake: Intake) -> None:
     """Every row of a file, of whatever meaning."""
-    if path.suffix in (".item", ".inter"):
-        return check_atomic(path.parent, path.stem, intake)
-
-    def read() -> None:
-        table = open_table(path)
-        for _ in table.rows(table.columns, intake):
-            pass
-
-    return intake.attempt(read)
+    table = open_table(path)
+    for _ in table.rows(table.columns, intake):
+        pass
 
 
 def problem_lines(intake: Intake) -> list[str]:

@@ -13,9 +13,9 @@ from ialp.data.catalogue import Catalogue
 from ialp.data.interactions import Interactions
 from ialp.data.log import DEFAULT_SPLIT, FASHION, Log, LogSource, PromptWords, Split
 from ialp.data.rating_log import RatingLog, Ratings
-from ialp.data.readers.file_log import find_file
 from ialp.data.readers.intake import Intake
 from ialp.data.readers.lines import read_blocks, split_lines
+from ialp.data.readers.pipeline import find_file
 from ialp.errors import UserError
 
 FEATURES = "user_item_features"

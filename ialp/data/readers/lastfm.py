@@ -8,18 +8,9 @@ from typing_extensions import override
 
 from ialp.data.log import DEFAULT_SPLIT, MUSIC, PromptWords, Split
 from ialp.data.readers.cells import Numbering
-from ialp.data.readers.file_log import (
-    ITEM,
-    Columns,
-    FileLog,
-    RawLog,
-    check_attributes,
-    check_known,
-    make_log,
-    read_interactions,
-    sort_by_time,
-)
+from ialp.data.readers.file_log import ITEM, Columns, FileLog, RawLog
 from ialp.data.readers.intake import LINE, Intake
+from ialp.data.readers.pipeline import make_log, read_interactions, sort_by_time
 from ialp.data.readers.table import Table
 from ialp.data.readers.text_table import TextFormat, TextTable, open_table
 from ialp.errors import UserError
@@ -39,7 +30,7 @@ WITHOUT_HEADER = {
     4: ["artist", "album", "track", "date"],  # the converter of the site's most used exporter page
     6: ["user", "date", "artist_mbid", "artist", "track_mbid", "track"],  # the published log of 1,000 users
 }
-TEXTS = ("artist", "title", "album")
+TEXTS = ("title", "album", "artist")
 UNDATED = "plays without a date (being played when exported), left out"
 CUT = "sessions cut where they reach max_plays, and continued as another"
 
@@ -74,13 +65,11 @@ class LastfmLog(FileLog):
         max_words: int = 12,
         split: Split = DEFAULT_SPLIT,
     ) -> None:
-        check_attributes(name, "the export", attributes)
-        check_known("a track", attributes, ("title", "album", "artist"))
         if gap_minutes <= 0:
             raise UserError(f"gap_minutes is {gap_minutes}: it must be above 0")
         if max_plays < 2:
             raise UserError(f"max_plays is {max_plays}: a sequence needs two or more")
-        super().__init__(name, attributes, words, max_words, split)
+        super().__init__(name, attributes, words, max_words, split, known=TEXTS)
         self.root = root
         self.gap_minutes, self.max_plays = gap_minutes, max_plays
 

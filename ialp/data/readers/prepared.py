@@ -14,8 +14,9 @@ from typing_extensions import override
 
 from ialp import __version__
 from ialp.data.log import DEFAULT_SPLIT, Log, PromptWords, Split
-from ialp.data.readers.file_log import ITEM, FileLog, RawLog, check_items, check_known
+from ialp.data.readers.file_log import ITEM, FileLog, RawLog
 from ialp.data.readers.intake import LINE, Intake
+from ialp.data.readers.pipeline import check_items
 from ialp.data.readers.table import PARQUET_ERRORS, broken_parquet
 from ialp.errors import UserError
 from ialp.recorded import description
@@ -45,16 +46,15 @@ class PreparedLog(FileLog):
         max_words: int = 12,
         split: Split = DEFAULT_SPLIT,
     ) -> None:
-        super().__init__("", attributes or [], words or PromptWords(), max_words, split)
-        self.root, self.own_words = root, words
+        self.root, self.given = root, (attributes, words, max_words, split)
+        self.name, self.attributes = Path(root).name, attributes or []  # until the manifest is read
 
     @override
     def load(self) -> Log:
-        path = Path(self.root)
-        manifest = read_manifest(path)
-        self.name, self.attributes = manifest["name"], self.attributes or manifest["attributes"]
-        self.words = self.own_words or PromptWords(**manifest["words"])
-        check_known(f"the folder {path}", self.attributes, manifest["attributes"])
+        manifest, (attributes, words, max_words, split) = read_manifest(Path(self.root)), self.given
+        known = manifest["attributes"]
+        words = words or PromptWords(**manifest["words"])
+        super().__init__(manifest["name"], attributes or known, words, max_words, split, known=known)
         return super().load()
 
     @override

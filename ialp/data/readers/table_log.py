@@ -5,21 +5,12 @@ from pathlib import Path
 from typing_extensions import override
 
 from ialp.data.log import DEFAULT_SPLIT, SHOPPING, PromptWords, Split
+from ialp.data.readers import pipeline
 from ialp.data.readers.cells import Numbering
-from ialp.data.readers.file_log import (
-    ITEM,
-    Columns,
-    FileLog,
-    RawLog,
-    check_attributes,
-    make_log,
-    read_interactions,
-    read_items,
-    sort_by_time,
-)
+from ialp.data.readers.file_log import ITEM, Columns, FileLog, RawLog
 from ialp.data.readers.intake import Intake
+from ialp.data.readers.table import Table
 from ialp.data.readers.text_table import GUESSED, TextFormat, open_table
-from ialp.errors import UserError
 
 STANDARD = Columns()
 
@@ -55,26 +46,32 @@ class TableLog(FileLog):
         max_words: int = 12,
         split: Split = DEFAULT_SPLIT,
     ) -> None:
-        check_attributes(name, items or interactions, attributes, columns.item)
-        if ITEM in attributes:
-            raise UserError(f"{name}: attributes has {ITEM}: the prepared items' id is called so; rename the column")
-        super().__init__(name, attributes, words, max_words, split)
+        super().__init__(name, attributes, words, max_words, split, item=columns.item)
         self.root, self.interactions, self.items = root, interactions, items
         self.columns, self.format = columns, format
+        self.drop_repeated = columns.time is not None
 
     @override
     def read(self, intake: Intake) -> RawLog:
-        path = Path(self.root) / self.interactions
+        path, item_file = self.find(self.interactions), self.find(self.items) if self.items else None
         table = open_table(path, self.format, self.columns.names)
-        item_file = Path(self.root) / self.items if self.items else None
+        columns = self.columns_of(table)
         if item_file:
-            names = [self.columns.item, *self.attributes]
-            item_table = open_table(item_file, TextFormat(self.format.separator), names)
-            items = read_items(item_table, self.columns.item, self.attributes, intake)
+            format = TextFormat(self.format.separator)
+            item_table = open_table(item_file, format, [columns.item, *self.attributes])
+            items = pipeline.read_items(item_table, columns.item, self.attributes, intake)
             known = Numbering.of(items[ITEM])
         else:
             known = Numbering(ITEM, tuple(self.attributes))
-        rows = read_interactions(table, self.columns, known, intake, item_file)
-        rows = sort_by_time(path, rows, intake, drop_repeated=self.columns.time is not None)
+        rows = pipeline.read_interactions(table, columns, known, intake, item_file)
+        rows = pipeline.sort_by_time(path, rows, intake, self.drop_repeated)
         items = items if item_file else known.table.drop("_number")
-        return make_log(path, items, rows, intake, self.columns.user)
+        return pipeline.make_log(path, items, rows, intake, columns.user)
+
+    def find(self, name: str) -> Path:
+        """Where a file of this name lies."""
+        return Path(self.root) / name
+
+    def columns_of(self, table: Table) -> Columns:
+        """What the columns of the interactions are called."""
+        return self.columns

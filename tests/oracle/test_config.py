@@ -12,13 +12,13 @@ from ialp.oracle import LexicalOracle, LocalLM, Questions, load_judge
 CONFIGS = Path(__file__).parents[2] / "configs" / "oracles"
 
 
-def test_a_judge_is_built_from_class_path_and_init_args():
+def test_load_judge_judge_is_built_from_class_path_and_init_args():
     judge = load_judge({"class_path": "ialp.oracle.LexicalOracle", "init_args": {"none_threshold": 0.3}})
     assert isinstance(judge, LexicalOracle) and judge.none_threshold == 0.3
     assert load_judge(judge) is judge
 
 
-def test_a_judge_takes_its_adapter():
+def test_load_judge_judge_takes_its_adapter():
     judge = load_judge({"class_path": "ialp.oracle.LocalLM", "init_args": {"batch_tokens": 900}}, adapter="runs/x")
     assert isinstance(judge, LocalLM) and (judge.adapter, judge.batch_tokens) == ("runs/x", 900)
 
@@ -33,19 +33,19 @@ def test_a_judge_takes_its_adapter():
         ({"class_path": "ialp.oracle.LocalLM", "init_args": {"batch_tokens": 0}}, "^judge.batch_tokens is 0"),
     ],
 )
-def test_a_mistake_is_named(judge, message):
+def test_load_judge_mistake_is_named(judge, message):
     with pytest.raises(UserError, match=message):
         load_judge(judge)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_overlays_name_a_judge(path):
+def test_load_judge_overlays_name_a_judge(path):
     config = yaml.safe_load(path.read_text())
     assert list(config) == ["judge"]
     load_judge(config["judge"])
 
 
-def test_the_papers_model(tiny_model, catalogue, template):
+def test_load_judge_papers_model(tiny_model, catalogue, template):
     """The overlay as it is, but for the weights: a random Mistral in place of 15 GB."""
     config = yaml.safe_load((CONFIGS / "mistral7b.yaml").read_text())["judge"]
     judge = load_judge(config)
