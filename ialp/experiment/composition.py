@@ -212,7 +212,9 @@ def _nested(tree: Node | None, keys: Sequence[str], value: Node) -> Node:
     entries = entries_of(named_class(tree) or tree)
     if "class_path" in entries and key not in CLASS_KEYS:
         key, rest = "init_args", list(keys)
-    return _mapping([(ScalarNode("tag:yaml.org,2002:str", key, value.start_mark), _nested(entries.get(key), rest, value))])
+    return _mapping(
+        [(ScalarNode("tag:yaml.org,2002:str", key, value.start_mark), _nested(entries.get(key), rest, value))]
+    )
 
 
 def _nodes(node: Node) -> Iterator[Node]:

@@ -50,7 +50,9 @@ def complaint(error: Exception, config: Composed | None = None) -> UserError:
     keys = list(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', text)))
     node = config.find(*".".join(keys).split(".")) if config else None
     where = "".join(f"{part}: " for part in (source(node) if node else "", ".".join(keys)) if part)
-    if no_class := re.search(r"Expected a dot import path string: (\S+)|class_path '(\S+)':\s+module '\S+' has no", text):
+    if no_class := re.search(
+        r"Expected a dot import path string: (\S+)|class_path '(\S+)':\s+module '\S+' has no", text
+    ):
         name = no_class[1] or no_class[2]
         return UserError(f"{where}no class {name}{near_class(name)}")
     causes = [line.strip() for line in text.splitlines() if line.strip() and not NOISE.match(line.strip())]
@@ -88,7 +90,7 @@ def _check_keys(node: Node | None, owner: str, known: Sequence[str]) -> None:
     for key, _ in node.value if isinstance(node, MappingNode) else ():
         if key.value not in known:
             hint = near(key.value, known) or f": it takes {', '.join(known) or 'no arguments'}" * bool(owner)
-            raise UserError(f'{source(key)}: {owner}{" has " if owner else ""}no "{key.value}"{hint}')
+            raise UserError(f'{source(key)}: {f"{owner} has no" if owner else "no key"} "{key.value}"{hint}')
 
 
 def _check_references(scalar: ScalarNode, keys: Sequence[str], inputs: Sequence[str]) -> None:

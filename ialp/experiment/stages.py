@@ -154,8 +154,7 @@ def _mentions(config: Mapping[str, Any], text: str) -> bool:
 def _handed_down(config: Mapping[str, Any]) -> list[str]:
     """What a stage takes from the run that asks for it, besides the seed."""
     root = "null" if config["data_root"] is None else config["data_root"]
-    shared = {key: _without_none(config[key]) for key in ("log", "judge") if config[key]}
-    described = [f"--{key}={json.dumps(value, default=str)}" for key, value in shared.items()]
+    described = [f"--{key}={json.dumps(config[key], default=str)}" for key in ("log", "judge") if config[key]]
     return [f"--data_root={root}", f"--runs_dir={config['runs_dir']}", *described]
 
 
@@ -171,9 +170,3 @@ def _seed(config: Mapping[str, Any]) -> int:
     if config["seed_everything"] is False:
         raise UserError("seed_everything: false: a run needs a seed, it is part of what the run is")
     return int(config["seed_everything"])
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    return value
