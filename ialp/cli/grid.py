@@ -12,7 +12,7 @@ import yaml
 
 from ialp.classes import near
 from ialp.errors import UserError
-from ialp.experiment.config_check import read_tree
+from ialp.experiment.composition import read_tree
 from ialp.experiment.grid import Cell, run_grid
 from ialp.parser import Parser
 

@@ -52,11 +52,11 @@ def compose(arguments: Sequence[str]) -> Composed:
     Raises:
         UserError: A missing file, broken YAML, a config that builds on itself.
     """
-    tree: Node = NOTHING
+    tree = NOTHING
     files = config_files(arguments)
     for file in files:
-        for node in _expanded(file):
-            tree = merged(tree, node)
+        for expanded in _expanded(file):
+            tree = laid_over(tree, expanded)
     options, others = [], []
     for key, value, tokens in _options(arguments):
         if value is None or key.endswith(("help", "+")) or not key.startswith("--"):
@@ -64,8 +64,7 @@ def compose(arguments: Sequence[str]) -> Composed:
         elif key != "--config":
             node = _option_value(value)
             options.append((node, tokens))
-            tree = merged(tree, _nested(tree, key.removeprefix("--").split("."), node))
-    assert isinstance(tree, MappingNode)
+            tree = laid_over(tree, _nested(tree, key.removeprefix("--").split("."), node))
     alive = set(map(id, _nodes(tree)))
     kept = [token for node, tokens in options if isinstance(node, Option) and id(node) in alive for token in tokens]
     text = yaml.serialize(_without_options(tree) or NOTHING, Dumper=yaml.SafeDumper, width=10_000)
@@ -78,18 +77,23 @@ def config_files(arguments: Sequence[str]) -> list[Path]:
 
 
 def merged(below: Node | None, above: Node) -> Node:
-    """`above` laid over `below`."""
+    """`above` laid over `below`, if both are mappings."""
     if "class_path" in entries_of(below):
         above = named_class(above) or above
     if "init_args" in entries_of(above):
         below = named_class(below) or below
-    if not isinstance(below, MappingNode) or not isinstance(above, MappingNode):
-        return above
+    if isinstance(below, MappingNode) and isinstance(above, MappingNode):
+        return laid_over(below, above)
+    return above
+
+
+def laid_over(below: MappingNode, above: MappingNode) -> MappingNode:
+    """A mapping over another, key by key; a class over another class replaces it."""
     old, new = (entries_of(node).get("class_path") for node in (below, above))
     if old and new:
         if not same_class(old.value, new.value):
             return above
-        if isinstance(new, Option):
+        if isinstance(new, Option):  # the parser still reads the arguments below from the file
             above = _mapping([(key, value) for key, value in above.value if value is not new])
     pairs = {key.value: (key, value) for key, value in below.value}
     for key, value in above.value:
@@ -192,7 +196,7 @@ def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str | None, list[s
 
 def _option_value(text: str) -> Node:
     """A value of the command line."""
-    mark = yaml.Mark(COMMAND_LINE, 0, 0, 0, None, None)
+    mark = yaml.Mark(COMMAND_LINE, 0, 0, 0, None, 0)
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
@@ -204,7 +208,7 @@ def _option_value(text: str) -> Node:
     return node
 
 
-def _nested(tree: Node | None, keys: Sequence[str], value: Node) -> Node:
+def _nested(tree: Node | None, keys: Sequence[str], value: Node) -> Any:
     """A tree with one branch; where a class stands in `tree`, its arguments are meant: `model.lr`."""
     if not keys:
         return value
@@ -237,4 +241,4 @@ def _without_options(node: Node) -> Node | None:
 
 
 def _mapping(pairs: Any, like: Node | None = None) -> MappingNode:
-    return MappingNode(NOTHING.tag, list(pairs), like and like.start_mark)
+    return MappingNode(NOTHING.tag, list(pairs), like.start_mark if like else None)
