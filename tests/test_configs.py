@@ -17,15 +17,16 @@ import yaml
 from ialp.cli.main import main
 from ialp.data.builtin import generate_sessions, generate_tracks
 from ialp.distributed import share_of_rank
-from ialp.experiment import training
+from ialp.experiment.planning import ManyPlanner
 from ialp.experiment.stages import Stage
 from tests.helpers.coat_files import write_coat
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-FILES = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "grids")  # those are for `ialp grid`
-SWEEPS = sorted((CONFIGS / "sweeps").glob("*.yaml"))
-OVERLAYS = [path for path in FILES if path.parent != CONFIGS and path not in SWEEPS]
 STAGES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+OVERLAYS = sorted(
+    path for room in ("loggers", "oracles", "strategies", "supports") for path in CONFIGS.glob(f"{room}/*")
+)
+SWEEPS = sorted((CONFIGS / "sweeps").glob("*.yaml"))
 DATASETS = ("lfm", "industry", "coat")
 BASELINES = ("scratch_a2c", "dqn", "reinforce")
 EPISODES = ("policyset_episodes", "finetune_episodes")
@@ -45,24 +46,18 @@ TINY |= dict.fromkeys(("scratch_a2c_episodes", "reinforce", *EPISODES), TINY_EPI
 Plan = Callable[..., Stage]
 
 
+@pytest.fixture(scope="module")
+def planner() -> ManyPlanner:
+    """Parses many configs."""
+    return ManyPlanner.make()
+
+
 @pytest.fixture
-def plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
+def plan(planner: ManyPlanner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
     """The run that `ialp fit` would start, in a folder where nothing is finished yet."""
-    planned: list[Stage] = []
-
-    def keep(stage: Stage, missing: str) -> None:
-        planned.append(stage)
-        raise SystemExit(0)
-
-    monkeypatch.setattr(training, "build_missing", keep)
     monkeypatch.delenv("IALP_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> Stage:
-        assert main(["fit", *arguments]) == 0
-        return planned[-1]
-
-    return run
+    return lambda *arguments: planner.plan(arguments, None)
 
 
 @pytest.fixture(scope="module")
@@ -129,13 +124,14 @@ def finish(own_log: Path, coat_root: Path, tmp_path_factory: pytest.TempPathFact
     yield run
 
 
-def test_every_config_of_the_issue_is_there() -> None:
-    assert len(FILES) >= 32
+def test_configs_are_all_there_and_short() -> None:
     assert set(STAGES) >= {f"{dataset}_{kind}" for dataset in DATASETS for kind in KINDS}
+    assert len(OVERLAYS) >= 6
+    assert sum(len(path.read_text().splitlines()) for path in CONFIGS.rglob("*.yaml")) <= 450
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_every_stage_can_be_planned(plan: Plan, name: str, coat_root: Path) -> None:
+def test_config_can_be_planned(plan: Plan, name: str, coat_root: Path) -> None:
     is_coat = name.startswith("coat")
     stage = plan("--config", str(CONFIGS / f"{name}.yaml"), *([f"--data_root={coat_root}"] if is_coat else []))
     assert stage.name == name
@@ -143,7 +139,7 @@ def test_every_stage_can_be_planned(plan: Plan, name: str, coat_root: Path) -> N
 
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
-def test_every_overlay_goes_on_top_of_the_main_job(plan: Plan, path: Path) -> None:
+def test_overlay_changes_the_main_job(plan: Plan, path: Path) -> None:
     name = "lfm_oracle" if path.stem == "fsdp" else "lfm_policyset"  # a policy is too small to be spread
     main_job = ["--config", str(CONFIGS / f"{name}.yaml")]
     before, after = plan(*main_job), plan(*main_job, "--config", str(path))
@@ -152,7 +148,7 @@ def test_every_overlay_goes_on_top_of_the_main_job(plan: Plan, path: Path) -> No
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_every_command_of_a_sweep_is_a_run_of_its_own(
+def test_sweep_makes_each_command_a_run_of_its_own(
     plan: Plan, path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The command lines are made as the agent of Weights & Biases makes them, and planned by `ialp fit`."""
@@ -172,7 +168,7 @@ def test_every_command_of_a_sweep_is_a_run_of_its_own(
 
 
 @pytest.mark.parametrize("name", ["seeds", "two_nodes"])
-def test_what_a_batch_script_starts_can_be_planned(
+def test_batch_script_starts_what_can_be_planned(
     plan: Plan, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     script = (CONFIGS / "slurm" / f"{name}.sbatch").read_text()
@@ -194,7 +190,7 @@ def test_what_a_batch_script_starts_can_be_planned(
 
 
 @pytest.mark.parametrize(("ends", "queued"), [("trap 'exit 143' TERM", True), ("trap '' TERM; sleep 1; exit 2", False)])
-def test_a_task_whose_time_is_up_is_queued_again(tmp_path: Path, ends: str, queued: bool) -> None:
+def test_batch_script_queues_a_task_again_when_its_time_is_up(tmp_path: Path, ends: str, queued: bool) -> None:
     (tmp_path / "ialp").write_text(f"#!/bin/bash\ntouch started\n{ends}\nfor i in {{1..100}}; do sleep 0.1; done\n")
     (tmp_path / "scontrol").write_text('#!/bin/bash\necho "$@" > queued\n')
     for name in ("ialp", "scontrol"):
@@ -219,19 +215,14 @@ def _one_at_a_time(parameters: dict[str, dict[str, Any]]) -> Iterator[dict[str, 
     yield from (first | {key: value} for key, values in options.items() for value in values[1:])
 
 
-@pytest.mark.parametrize("name", ["lfm_policyset", "coat_scratch_a2c"])
-def test_whole_episodes_go_on_top_of_any_online_config(plan: Plan, name: str, coat_root: Path) -> None:
-    root = [f"--data_root={coat_root}"] if name.startswith("coat") else []
-    main_job = ["--config", str(CONFIGS / f"{name}.yaml"), *root]
-    before, after = plan(*main_job), plan(*main_job, "--config", str(CONFIGS / "rollouts" / "episodes.yaml"))
-    assert after.config["data"]["class_path"].endswith("OnPolicyDataModule")
-    assert after.config["data"]["init_args"]["reward_model"] == before.config["data"]["init_args"]["reward_model"]
-    algorithm = before.config["model"]["init_args"]["algorithm"]["init_args"]
-    assert after.config["model"]["init_args"]["algorithm"]["init_args"] == algorithm | {"trace": 0.95}
+def test_base_log_and_method_compose_on_the_command_line_as_in_a_file(plan: Plan) -> None:
+    parts = [f"--config={CONFIGS / part}.yaml" for part in ("logs/lfm", "base/online_episodes", "methods/policyset")]
+    ours = plan("--config", str(CONFIGS / "lfm_policyset_episodes.yaml"), "--model.pretrained_temperature=1.0")
+    assert plan(*parts).fingerprint == ours.fingerprint
 
 
 @pytest.mark.parametrize("name", ["lfm_policyset", "lfm_finetune_episodes", "lfm_pretrain"])
-def test_a_sample_of_the_items_goes_on_top_of_any_policys_config(plan: Plan, name: str) -> None:
+def test_sampled_support_goes_on_top_of_any_policy(plan: Plan, name: str) -> None:
     main_job = ["--config", str(CONFIGS / f"{name}.yaml")]
     before, after = plan(*main_job), plan(*main_job, "--config", str(CONFIGS / "supports" / "sampled.yaml"))
     assert before.config["model"]["init_args"]["support"] is None
@@ -239,7 +230,7 @@ def test_a_sample_of_the_items_goes_on_top_of_any_policys_config(plan: Plan, nam
     assert before.fingerprint != after.fingerprint
 
 
-def test_the_papers_judge_reaches_tuning_and_pre_training(plan: Plan) -> None:
+def test_judge_overlay_reaches_tuning_and_pre_training(plan: Plan) -> None:
     overlay = CONFIGS / "oracles" / "mistral7b.yaml"
     stages = plan("--config", str(CONFIGS / "lfm_policyset.yaml"), "--config", str(overlay)).lineage()
     judges = {stage.name: stage.config["judge"]["init_args"]["model"] for stage in stages if stage.config["judge"]}
@@ -247,35 +238,37 @@ def test_the_papers_judge_reaches_tuning_and_pre_training(plan: Plan) -> None:
     assert judges["lfm_pretrain"] == judges["lfm_oracle"]
 
 
-@pytest.mark.parametrize("dataset", ["lfm", "industry"])
-def test_one_overlay_takes_ones_own_log_through_all_stages(plan: Plan, dataset: str, own_log: Path) -> None:
-    overlay = own_log / "own_log.yaml"
-    overlay.write_text(json.dumps({"log": atomic(own_log)}))
-    stages = plan("--config", str(CONFIGS / f"{dataset}_policyset.yaml"), "--config", str(overlay)).lineage()
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_own_log_replaces_the_log_of_all_stages(plan: Plan, dataset: str, own_log: Path) -> None:
+    overlays = [f"--config={CONFIGS / 'logs' / 'own.yaml'}", f"--log.root={own_log}"]
+    stages = plan(f"--config={CONFIGS / dataset}_policyset.yaml", *overlays).lineage()
     assert [stage.name for stage in stages] == [
         f"{dataset}_{kind}" for kind in ("reward", "oracle", "pretrain", "policyset")
     ]
+    alone = plan(f"--config={CONFIGS / 'base' / 'reward.yaml'}", *overlays)
+    assert all(stage.config["log"] == alone.config["log"] for stage in stages)
     assert {stage.log.name for stage in stages if stage.log} == {"mine"}
-    assert len({stage.log.fingerprint for stage in stages if stage.log}) == 1
 
 
-def test_an_overlay_keeps_what_the_main_job_is_when_it_only_logs(plan: Plan) -> None:
+def test_logger_overlay_keeps_the_fingerprint(plan: Plan) -> None:
     main_job = ["--config", str(CONFIGS / "lfm_policyset.yaml")]
     overlay = ["--config", str(CONFIGS / "loggers" / "wandb.yaml")]
     assert plan(*main_job).fingerprint == plan(*main_job, *overlay).fingerprint
 
 
 @pytest.mark.parametrize("name", [*(f"lfm_{kind}" for kind in KINDS), "lfm_policyset_gated"])
-def test_every_stage_runs_on_ones_own_log(finish: Callable[[str], Path], name: str) -> None:
+def test_lfm_config_runs_on_an_own_log(finish: Callable[[str], Path], name: str) -> None:
     _finished(finish(name), name)
 
 
 @pytest.mark.parametrize("name", ["coat_policyset", "coat_scratch_a2c", "coat_scratch_a2c_episodes", "coat_reinforce"])
-def test_coat_runs_to_its_end(finish: Callable[[str], Path], name: str) -> None:
+def test_coat_config_runs_to_its_end(finish: Callable[[str], Path], name: str) -> None:
     _finished(finish(name), name)
 
 
-def test_nothing_takes_the_place_of_coat(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_coat_config_without_data_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delenv("IALP_DATA", raising=False)
     assert main(["fit", "--config", str(CONFIGS / "coat_policyset.yaml")]) == 2
     assert "set IALP_DATA or --data_root" in capsys.readouterr().err
@@ -283,7 +276,7 @@ def test_nothing_takes_the_place_of_coat(monkeypatch: pytest.MonkeyPatch, capsys
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [f"{dataset}_{kind}" for dataset in ("industry", "coat") for kind in KINDS])
-def test_every_stage_of_the_others_runs(finish: Callable[[str], Path], name: str) -> None:
+def test_config_of_the_other_logs_runs(finish: Callable[[str], Path], name: str) -> None:
     _finished(finish(name), name)
 
 

@@ -82,14 +82,14 @@ def permitted(info, generator) -> np.ndarray:
 
 
 class TestOneUser:
-    def test_gymnasium_finds_nothing_to_complain_of(self, world, runs):
+    def test_gym_passes_gymnasiums_check(self, world, runs):
         registered = gymnasium.make("ialp/LFM-v0", runs_dir=str(runs)).unwrapped
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             check_env(UserEnv(*world), skip_render_check=True)
             check_env(registered)
 
-    def test_a_history_by_hand(self, clicks):
+    def test_gym_history_by_hand(self, clicks):
         env = UserEnv(*clicks)
         seen, info = env.reset(seed=5)
         first = seen["history"][0]
@@ -106,7 +106,7 @@ class TestOneUser:
             p = clicks[0].response.score_item(history, torch.tensor([1]), torch.tensor([action + 1])).sigmoid()
         assert reward == pytest.approx(5 * float(p)) and (terminated, truncated) == (False, False)
 
-    def test_a_user_known_by_features_begins_with_an_empty_history(self, ratings):
+    def test_gym_user_known_by_features_begins_with_an_empty_history(self, ratings):
         world, log = ratings
         env = UserEnv(world, log)
         seen, info = env.reset(seed=1)
@@ -118,7 +118,7 @@ class TestOneUser:
         assert reward == pytest.approx(float(world.response.table()[user, 8]))
         assert env.observation_space["history"].high.max() == 30  # no id of a user among them
 
-    def test_leaving_is_told_from_being_cut(self, fixed, clicks):
+    def test_gym_leaving_is_told_from_being_cut(self, fixed, clicks):
         for p, steps, ends in ((1e-9, 5, (True, False)), (1 - 1e-7, 20, (False, True))):
             env = UserEnv(World(fixed([p] * 60)), clicks[1])
             env.reset(seed=0)
@@ -126,7 +126,7 @@ class TestOneUser:
                 *_, terminated, truncated, _ = env.step(step)
                 assert (terminated, truncated) == (ends if step == steps - 1 else (False, False))
 
-    def test_a_seed_names_the_users_and_reset_goes_on_to_the_next_episode(self, clicks):
+    def test_gym_seed_names_the_users_and_reset_goes_on_to_the_next_episode(self, clicks):
         env = UserEnv(*clicks)
 
         def firsts(seed: int) -> list[int]:
@@ -135,11 +135,11 @@ class TestOneUser:
         assert firsts(3) == firsts(3) and len(set(firsts(3))) > 3
         assert firsts(3) != firsts(4)
 
-    def test_without_a_seed_there_is_chance(self, clicks):
+    def test_gym_is_random_without_a_seed(self, clicks):
         begun = {int(UserEnv(*clicks).reset()[0]["history"][0]) for _ in range(30)}
         assert len(begun) > 3
 
-    def test_in_the_test_world_the_test_users_come_one_after_another(self, world):
+    def test_gym_in_the_test_world_the_test_users_come_one_after_another(self, world):
         env, first = UserEnv(*world, test=True), world[1].test.first_items()
         for _ in range(2):
             env.reset(seed=9)
@@ -147,7 +147,7 @@ class TestOneUser:
                 assert env.users.core.items[0, 0] == first[user % len(first)]
                 env.reset()
 
-    def test_a_random_agent_written_by_hand(self, world):
+    def test_gym_random_agent_written_by_hand(self, world):
         env, generator = UserEnv(*world), np.random.default_rng(0)
         lengths = []
         for episode in range(5):
@@ -165,7 +165,7 @@ class TestOneUser:
 
 class TestManyUsers:
     @pytest.mark.parametrize("mode", MODES)
-    def test_as_gymnasiums_own_vector_of_single_environments(self, world, mode):
+    def test_gym_vector_equals_sync_vector_env(self, world, mode):
         ours = UserVectorEnv(*world, num_envs=5, autoreset_mode=mode)
         theirs = SyncVectorEnv(
             [lambda user=user: UserEnv(*world, first_user=user) for user in range(5)], autoreset_mode=mode
@@ -189,7 +189,7 @@ class TestManyUsers:
                 assert data_equivalence(seen, expected)
         assert ended > 10
 
-    def test_the_same_seed_gives_the_same_users_however_many_there_are(self, world):
+    def test_gym_same_seed_gives_the_same_users_however_many_there_are(self, world):
         many = UserVectorEnv(*world, num_envs=256, autoreset_mode="SameStep")
         few = {number: UserVectorEnv(*world, num_envs=number, autoreset_mode="SameStep") for number in (1, 7)}
         everybody, info = many.reset(seed=11)
@@ -205,7 +205,7 @@ class TestManyUsers:
                 assert np.allclose(ours, reward[:number], atol=1e-6)
                 assert all(np.array_equal(one, all_[:number]) for one, all_ in zip(ours_ends, ends, strict=True))
 
-    def test_the_test_world_is_that_of_evaluate(self, world):
+    def test_gym_test_world_is_that_of_evaluate(self, world):
         first = world[1].test.first_items()
         envs = UserVectorEnv(*world, num_envs=len(first), autoreset_mode="SameStep", test=True)
         _, info = envs.reset()
@@ -225,7 +225,7 @@ class TestManyUsers:
         assert np.allclose(played.returns, returns, atol=1e-4) and np.array_equal(played.lengths, lengths)
         assert figures(played)["length"] == pytest.approx(lengths.mean())
 
-    def test_what_was_handed_out_belongs_to_whom_it_was_given(self, world):
+    def test_gym_returned_arrays_belong_to_the_caller(self, world):
         envs, others = (UserVectorEnv(*world, num_envs=4, autoreset_mode="SameStep") for _ in range(2))
         (seen, info), _ = envs.reset(seed=0), others.reset(seed=0)
         kept = {name: value.copy() for name, value in {**seen, **info}.items()}
@@ -241,7 +241,7 @@ class TestManyUsers:
 
 class TestRefused:
     @pytest.mark.parametrize("action", [-1, 60, 10**9])
-    def test_an_action_out_of_range(self, clicks, action):
+    def test_gym_action_out_of_range(self, clicks, action):
         env, envs = UserEnv(*clicks), UserVectorEnv(*clicks, num_envs=2)
         env.reset()
         envs.reset()
@@ -251,19 +251,19 @@ class TestRefused:
             envs.step(np.array([1, action]))
 
     @pytest.mark.parametrize("actions", [[0.5, 1.0], [1], [[1, 2]], [np.nan, 1]])
-    def test_actions_of_another_form(self, clicks, actions):
+    def test_gym_actions_of_another_form(self, clicks, actions):
         envs = UserVectorEnv(*clicks, num_envs=2)
         envs.reset()
         with pytest.raises(ValueError, match=r"actions must be \(2,\) whole numbers"):
             envs.step(np.array(actions))
 
-    def test_a_step_before_the_beginning(self, clicks):
+    def test_gym_step_before_the_beginning(self, clicks):
         with pytest.raises(ResetNeeded):
             UserEnv(*clicks).step(0)
         with pytest.raises(ResetNeeded):
             UserVectorEnv(*clicks).step(np.array([0]))
 
-    def test_a_step_after_the_end(self, fixed, clicks):
+    def test_gym_step_after_the_end(self, fixed, clicks):
         world = World(fixed([1e-9] * 60))
         env = UserEnv(world, clicks[1])
         envs = UserVectorEnv(world, clicks[1], num_envs=2, autoreset_mode="Disabled")
@@ -287,47 +287,47 @@ class TestRefused:
             (np.array([False, False]), "names nobody"),
         ],
     )
-    def test_a_mask_of_another_form(self, clicks, mask, said):
+    def test_gym_mask_of_another_form(self, clicks, mask, said):
         envs = UserVectorEnv(*clicks, num_envs=2)
         envs.reset()
         with pytest.raises(ValueError, match=said):
             envs.reset(options={"reset_mask": mask})
 
-    def test_a_seed_for_some_of_them(self, clicks):
+    def test_gym_seed_for_some_of_them(self, clicks):
         with pytest.raises(ValueError, match="begins all users anew"):
             UserVectorEnv(*clicks).reset(seed=1, options={"reset_mask": np.array([True])})
 
-    def test_an_unknown_way_to_reset(self, clicks):
+    def test_gym_unknown_way_to_reset(self, clicks):
         with pytest.raises(ValueError, match="is not a valid AutoresetMode"):
             UserVectorEnv(*clicks, autoreset_mode="Never")
 
 
 class TestRegistered:
-    def test_the_newest_finished_run_is_taken(self, runs, monkeypatch):
+    def test_gym_newest_finished_run_is_taken(self, runs, monkeypatch):
         from ialp.runs.open import newest
 
         assert newest("lfm", str(runs)).name == "0-aaaaaaaa"
         monkeypatch.chdir(runs.parent)
         assert gymnasium.make("ialp/LFM-v0").unwrapped.users.core.num_items == 60
 
-    def test_a_vector_of_a_named_run(self, runs):
+    def test_gym_vector_of_a_named_run(self, runs):
         run = str(runs / "lfm_reward" / "0-cccccccc")
         envs = gymnasium.make_vec("ialp/World-v0", num_envs=3, run=run, autoreset_mode="Disabled")
         assert isinstance(envs, UserVectorEnv) and envs.num_envs == 3
         assert envs.metadata["autoreset_mode"] is AutoresetMode.DISABLED
         assert gymnasium.make_vec("ialp/World-v0", run=run).metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
 
-    def test_a_spec_can_be_written_down(self, runs):
+    def test_gym_spec_can_be_written_down(self, runs):
         spec = gymnasium.make("ialp/LFM-v0", runs_dir=str(runs), test=True).spec
         again = gymnasium.make(gymnasium.envs.registration.EnvSpec.from_json(spec.to_json()))
         assert again.unwrapped.test
 
     @pytest.mark.parametrize(("world", "config"), [("Coat", "coat"), ("LFM", "lfm"), ("Industry", "industry")])
-    def test_no_finished_run(self, tmp_path, world, config):
+    def test_gym_no_finished_run(self, tmp_path, world, config):
         with pytest.raises(UserError, match=f"ialp fit --config configs/{config}_reward.yaml"):
             gymnasium.make(f"ialp/{world}-v0", runs_dir=str(tmp_path))
 
-    def test_no_run_named(self, tmp_path):
+    def test_gym_no_run_named(self, tmp_path):
         with pytest.raises(UserError, match="say run="):
             gymnasium.make("ialp/World-v0")
         with pytest.raises(UserError, match="no such run folder"):
@@ -335,7 +335,7 @@ class TestRegistered:
         with pytest.raises(UserError, match=r"names no data\.init_args\.log"):
             gymnasium.make("ialp/World-v0", run=str(tmp_path))
 
-    def test_without_gymnasium_the_extra_is_named(self, monkeypatch):
+    def test_gym_without_gymnasium_the_extra_is_named(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "gymnasium", None)
         monkeypatch.delitem(sys.modules, "ialp.gym")
         with pytest.raises(ModuleNotFoundError, match=r"pip install 'ialp\[gym\]'"):
@@ -347,14 +347,14 @@ class TestStableBaselines:
     def require_stable_baselines(self):
         pytest.importorskip("stable_baselines3", reason="the gym extra is not installed")
 
-    def test_its_own_checker_is_content(self, world):
+    def test_gym_passes_stable_baselines_check(self, world):
         from stable_baselines3.common.env_checker import check_env
 
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             check_env(UserEnv(*world))
 
-    def test_ppo_runs(self, world):
+    def test_gym_ppo_runs(self, world):
         from stable_baselines3 import PPO
 
         model = PPO("MultiInputPolicy", UserEnv(*world), n_steps=64, batch_size=32, n_epochs=2, seed=0, device="cpu")
@@ -364,7 +364,7 @@ class TestStableBaselines:
         action, _ = model.predict(seen)
         assert action.shape == () and 0 <= action < world[0].response.num_items
 
-    def test_dqn_runs(self, world):
+    def test_gym_dqn_runs(self, world):
         from stable_baselines3 import DQN
 
         model = DQN("MultiInputPolicy", UserEnv(*world), buffer_size=500, learning_starts=50, seed=0, device="cpu")
@@ -374,7 +374,7 @@ class TestStableBaselines:
         assert stored.shape[1:] == (1, *UserEnv(*world).observation_space["history"].shape) and stored.dtype == np.int64
         assert (model.replay_buffer.actions[:200] >= 0).all()
 
-    def test_the_examples_of_the_documentation(self, runs, monkeypatch, capsys):
+    def test_gym_examples_of_the_documentation(self, runs, monkeypatch, capsys):
         monkeypatch.chdir(runs.parent)
         text = Path(__file__).parents[1].joinpath("docs", "worlds.md").read_text().split("\n## Gymnasium\n")[1]
         blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

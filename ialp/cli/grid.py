@@ -2,7 +2,7 @@
 
 import json
 import re
-from argparse import SUPPRESS, RawDescriptionHelpFormatter
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +12,7 @@ import yaml
 
 from ialp.classes import near
 from ialp.errors import UserError
-from ialp.experiment.config_check import read_tree
+from ialp.experiment.composition import read_tree
 from ialp.experiment.grid import Cell, run_grid
 from ialp.parser import Parser
 
@@ -68,8 +68,7 @@ def read_request(arguments: Sequence[str]) -> Request:
         listed = "configs are listed without it; " if unknown[0].startswith(("--config", "-c")) else ""
         raise UserError(f"no option {unknown[0]}: {listed}options of `ialp fit` come after --; see ialp grid --help")
     given = _read_file(Path(chosen.file)) if chosen.file else {}
-    options = {**vars(chosen), "configs": [*chosen.configs, *(chosen.more or ())]}
-    given |= {key: options[key] for key in KEYS if options.get(key)}
+    given |= {key: value for key, value in vars(chosen).items() if key in KEYS and value}
     configs, seeds = list(dict.fromkeys(given.get("configs") or [])), _seeds(given.get("seeds"))
     if not configs:
         raise UserError("no configs: ialp grid configs/a.yaml configs/b.yaml --seeds 0-4; see ialp grid --help")
@@ -98,7 +97,6 @@ def _parser() -> Parser:
     parser = Parser("ialp grid", description=HELP, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.usage = "ialp grid CONFIG … [--seeds 0-4] [--processes 2] [--file GRID] [-- options of ialp fit]"
     parser.add_argument("configs", nargs="*", metavar="CONFIG", help="configs of `ialp fit`")
-    parser.add_argument("--configs", nargs="+", dest="more", metavar="CONFIG", help=SUPPRESS)
     parser.add_argument("--seeds", help="0-4 or 0,1,7 (default: each config's own seed)")
     parser.add_argument("--processes", help="runs at once, each in a process of its own (default: 2)")
     parser.add_argument("--file", metavar="GRID", help="a grid file; options on the command line win")

@@ -80,7 +80,7 @@ class WorldData:
 
     def histogram(self, policy: str) -> tuple[Tensor, Tensor]:
         """(BINS + 1,) edges and (BINS,) proportions of the answers to a policy's recommendations."""
-        answers, (low, high) = self.played[policy].answers, self.answer_range
+        answers, (low, high) = self.played[policy].responses, self.answer_range
         return torch.linspace(low, high, BINS + 1), torch.histc(answers, BINS, low, high) / len(answers)
 
     def numbers(self) -> dict[str, Any]:
@@ -104,12 +104,12 @@ class WorldData:
 
     def _of_policy(self, name: str) -> dict[str, Any]:
         played, (edges, shares) = self.played[name], self.histogram(name)
-        quantiles = played.answers.quantile(torch.tensor(QUANTILES)).tolist()
+        quantiles = played.responses.quantile(torch.tensor(QUANTILES)).tolist()
         named = {f"{level:g}": value for level, value in zip(QUANTILES, quantiles, strict=True)}
         return {
             **played.figures,
             "share_of_greedy": self.of_greedy(played.figures),
-            "answers": {"mean": float(played.answers.mean()), "quantiles": named},
+            "answers": {"mean": float(played.responses.mean()), "quantiles": named},
             "answer_histogram": {"edges": edges.tolist(), "shares": shares.tolist()},
             "episodes_of_length": torch.bincount(played.lengths).tolist(),
             "exit_causes": played.causes,

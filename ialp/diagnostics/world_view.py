@@ -59,7 +59,7 @@ def tables(data: WorldData) -> Iterator[Table]:
     title = f"Answers: {data.answer}, of all recommendations"
     table = plain_table(title, "policy", "mean", *(f"{data.answer[0]} {q}" for q in quantiles))
     for name, each in played.items():
-        values = [float(each.answers.mean()), *each.answers.quantile(torch.tensor(QUANTILES)).tolist()]
+        values = [float(each.responses.mean()), *each.responses.quantile(torch.tensor(QUANTILES)).tolist()]
         table.add_row(name, *(f"{value:.3f}" for value in values))
     yield table
 
@@ -179,7 +179,7 @@ def _draw_answers(axes: Axes, data: WorldData) -> None:
     """Histogram of the answers to random and to greedy recommendations."""
     for name in ("random", "greedy"):
         edges, shares = data.histogram(name)
-        median, colour = float(data.played[name].answers.median()), LINES[name]["color"]
+        median, colour = float(data.played[name].responses.median()), LINES[name]["color"]
         axes.stairs(shares, edges, fill=True, color=colour, alpha=0.2)
         label = f"{policy_label(name)}, median {median:.2f}"
         axes.stairs(shares, edges, baseline=None, color=colour, linewidth=2, label=label)

@@ -27,14 +27,14 @@ class Played:
 
     Attributes:
         figures: Return, length and average reward.
-        answers: (n,) p of a click, or rating, of every recommendation in every episode.
+        responses: (n,) p of a click, or rating, of every recommendation in every episode.
         lengths: (E,) recommendations per episode.
         causes: Share of the episodes that each exit rule ended, in the order of the rules. Where several end it at
             once, leaving comes before being cut, and then the first rule counts.
     """
 
     figures: Figures
-    answers: Tensor
+    responses: Tensor
     lengths: Tensor
     causes: dict[str, float]
 
@@ -43,11 +43,11 @@ def play(policy: Choose, env: BatchEnv) -> Played:
     """Plays one episode of every user of `env`, which is left at the final states."""
     rules = sorted(env.exit_rules, key=lambda rule: rule.truncates)
     order = [env.exit_rules.index(rule) for rule in rules]
-    answers: list[Tensor] = []
+    responses: list[Tensor] = []
     ended = torch.zeros(len(rules), dtype=torch.int64)
 
     def observe(step: Step, ends: list[Tensor]) -> None:
-        answers.append(step.response)
+        responses.append(step.response)
         by_rule = torch.stack([ends[index] for index in order])  # (R, A)
         ended.add_(torch.bincount(by_rule.int().argmax(0)[by_rule.any(0)], minlength=len(rules)))
 
@@ -56,7 +56,7 @@ def play(policy: Choose, env: BatchEnv) -> Played:
     for rule in env.exit_rules:
         name = CAUSES.get(type(rule), type(rule).__name__)
         causes[name] = causes.get(name, 0.0) + float(ended[rules.index(rule)]) / env.num_users
-    return Played(figures(episodes), torch.cat(answers), episodes.lengths, causes)
+    return Played(figures(episodes), torch.cat(responses), episodes.lengths, causes)
 
 
 def play_references(env: BatchEnv, log: Log, progress: Callable[[str], None] = lambda name: None) -> dict[str, Played]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ialp.errors import UserError
-from ialp.experiment.config_check import check_configs
+from ialp.experiment.composition import NOTHING, Composed, beside, compose
+from ialp.experiment.config_check import check_config
 from ialp.experiment.processes import launched, rank
 from ialp.runs.fingerprint import fingerprint
 from ialp.runs.folder import read_done
@@ -79,22 +80,23 @@ def plan(
     Raises:
         UserError: The config, or one that it builds on, cannot be used.
     """
-    files = config_files(arguments)
-    check_configs(files, arguments, keys)
+    composed = compose(arguments)
+    check_config(composed, keys)
     plain = parse(arguments)
     if seed is not None and not plain["fixed_seed"]:
         arguments = [*arguments, f"--seed_everything={seed}"]
     elif plain["seed_everything"] is True:
         arguments = [*arguments, f"--seed_everything={drawn_seed()}"]
-    arguments = _without_empty_root(plain, arguments)
+    if plain["data_root"] == "":  # IALP_DATA= (empty) means the same as no IALP_DATA
+        arguments = [*arguments, "--data_root=null"]
     inputs = {key: value for key, value in (plain["upstream"] or {}).items() if value}
     marks = {key: f"upstream {key}" for key in inputs}
     config = parse([*arguments, *(f"--upstream.{key}={mark}" for key, mark in marks.items())])
     used = [key for key, value in inputs.items() if _mentions(config, marks[key]) or _mentions(config, value)]
-    upstream = {key: _plan_input(parse, keys, key, inputs[key], config, files, above) for key in used}
+    upstream = {key: _plan_input(parse, keys, key, inputs[key], config, composed, above) for key in used}
     arguments = [*arguments, *(f"--upstream.{key}={stage.folder}" for key, stage in upstream.items())]
     config = parse(arguments)
-    return _stage(run_name(files, config), arguments, config, upstream)
+    return _stage(run_name(composed.files, config), arguments, config, upstream)
 
 
 def drawn_seed() -> int:
@@ -108,16 +110,6 @@ def drawn_seed() -> int:
     if launched() > 1:
         raise UserError("seed_everything: true: each process would draw its own; give a number")
     return random.SystemRandom().randrange(2**31)
-
-
-def config_files(arguments: Sequence[str]) -> list[Path]:
-    """The values of --config, in order."""
-    files = []
-    for position, argument in enumerate(arguments):
-        flag, equals, value = argument.partition("=")
-        if flag in ("--config", "-c"):
-            files.append(value if equals else "".join(arguments[position + 1 : position + 2]))
-    return [Path(file) for file in files]
 
 
 def run_name(files: Sequence[Path], config: Mapping[str, Any]) -> str:
@@ -135,16 +127,14 @@ def _plan_input(
     key: str,
     value: str,
     config: Mapping[str, Any],
-    files: Sequence[Path],
+    composed: Composed,
     above: tuple[Path, ...],
 ) -> Stage:
     """The run behind `upstream.<key>`: a folder that is finished, or a config to be planned."""
-    places = [*(file.parent / value for file in reversed(files)), Path(value)]
+    places = beside(composed.find("upstream", key) or NOTHING, value, composed.files)
     place = next((place for place in places if place.exists()), None)
     if place is None:
-        raise UserError(
-            f"upstream.{key}: neither a config nor a run folder: {' or '.join(map(str, dict.fromkeys(places)))}"
-        )
+        raise UserError(f"upstream.{key}: neither a config nor a run folder: {places[0]}")
     if place.is_dir():
         done = read_done(place)
         if done is None:
@@ -164,8 +154,7 @@ def _mentions(config: Mapping[str, Any], text: str) -> bool:
 def _handed_down(config: Mapping[str, Any]) -> list[str]:
     """What a stage takes from the run that asks for it, besides the seed."""
     root = "null" if config["data_root"] is None else config["data_root"]
-    shared = {key: _without_none(config[key]) for key in ("log", "judge") if config[key]}
-    described = [f"--{key}={json.dumps(value, default=str)}" for key, value in shared.items()]
+    described = [f"--{key}={json.dumps(config[key], default=str)}" for key in ("log", "judge") if config[key]]
     return [f"--data_root={root}", f"--runs_dir={config['runs_dir']}", *described]
 
 
@@ -181,14 +170,3 @@ def _seed(config: Mapping[str, Any]) -> int:
     if config["seed_everything"] is False:
         raise UserError("seed_everything: false: a run needs a seed, it is part of what the run is")
     return int(config["seed_everything"])
-
-
-def _without_empty_root(config: Mapping[str, Any], arguments: list[str]) -> list[str]:
-    """IALP_DATA= (empty) means the same as no IALP_DATA."""
-    return [*arguments, "--data_root=null"] if config["data_root"] == "" else arguments
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    return value

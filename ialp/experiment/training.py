@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import torch
+import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -22,8 +23,10 @@ from ialp.errors import UserError, user_error_beneath
 from ialp.experiment import wandb_runs
 from ialp.experiment.building import announce, build_missing
 from ialp.experiment.checkpoint_file import newest
-from ialp.experiment.complaints import complaint
-from ialp.experiment.config_check import class_paths, find_class
+from ialp.experiment.class_names import class_paths, find_class
+from ialp.experiment.composition import compose
+from ialp.experiment.config_check import check_config, complaint
+from ialp.experiment.config_print import config_text
 from ialp.experiment.done import write_done
 from ialp.experiment.messages import data_line, planning, quiet
 from ialp.experiment.processes import CHILD, launched, rank
@@ -116,6 +119,9 @@ class IALPCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Plan the run, name the data, build what is missing."""
         command, *arguments = args
+        if any(word.startswith("--print_config") for word in arguments):
+            print(self._composed_config(arguments), end="")
+            raise SystemExit(0)
         self.plan_run(command, arguments)
         if command == "fit" and self.stage.finished:
             self.report("already finished")
@@ -204,15 +210,25 @@ class IALPCLI(LightningCLI):
     def _namespace(self, arguments: list[str]) -> Namespace:
         if (key := tuple(arguments)) in self._parsed:  # a parse takes a tenth of a second, planning needs about ten
             return self._parsed[key]
+        composed = compose(arguments)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self._parsed[key] = self.parser.parse_args(arguments)
+                self._parsed[key] = self.parser.parse_args(composed.arguments)
         except (ArgumentError, OmegaConfBaseException) as error:
             if os.environ.get("IALP_DEBUG"):
                 raise
-            raise complaint(error, [f"--{name}" for name in vars(self.parser.get_defaults().as_flat())]) from None
+            raise complaint(error, composed) from None
         return self._parsed[key]
+
+    def _composed_config(self, arguments: list[str]) -> str:
+        """What --print_config prints; =skip_default leaves out the classes' defaults."""
+        defaults = "--print_config=skip_default" not in arguments
+        arguments = [word for word in arguments if not word.startswith("--print_config")]
+        composed = compose(arguments)
+        check_config(composed, self.keys())
+        parsed = yaml.safe_load(self.parser.dump(self._namespace(arguments), skip_none=False))
+        return config_text(parsed, composed, defaults)
 
     def _check_composition(self) -> None:
         """Parts that do not fit are refused now, before hours of other stages."""

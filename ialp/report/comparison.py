@@ -82,19 +82,18 @@ class Row:
         steps, usual = self.steps(moment), self.usual_steps.get(moment)
         return self.frozen or (steps is not None and usual is not None and close(steps, usual))
 
-    def curves(self, column: str, tested: bool = False) -> tuple[Values, Values]:
-        """(E,) environment steps and (S, E) learning curves of the longest runs, at the steps of the first seed.
+    def curves(self, column: str, tested: bool = False) -> tuple[Values, dict[int, Values]]:
+        """(E,) environment steps, and seed -> (E,) learning curve of the longest runs, at the steps of the first seed.
 
         Args:
             column: "return" or "length".
             tested: The curves of the test users, not of the users in training.
         """
-        found = [curve for run in self.longest.values() if len(curve := run.figures if tested else run.training)]
-        if not found:
-            return np.empty(0), np.empty((0, 0))
-        steps = found[0]["environment_steps"].to_numpy().astype(float)
-        curves = [np.interp(steps, curve["environment_steps"].to_numpy(), curve[column].to_numpy()) for curve in found]
-        return steps, np.stack(curves)
+        runs = {seed: run.figures if tested else run.training for seed, run in self.longest.items()}
+        found = {seed: curve for seed, curve in runs.items() if len(curve)}
+        at = {seed: curve["environment_steps"].to_numpy().astype(float) for seed, curve in found.items()}
+        steps = next(iter(at.values()), np.empty(0))
+        return steps, {seed: np.interp(steps, at[seed], curve[column].to_numpy()) for seed, curve in found.items()}
 
     def _at(self, moment: Moment) -> dict[int, Figures]:
         """Figures and environment steps of each seed at a moment."""

@@ -35,9 +35,9 @@ OTHERS = [
     for dash, marker in (((0, (5, 1, 1, 1)), "v"), ((0, (3, 3)), "P"), ((0, (1, 3)), "*"), ("-", "d"))
 ]
 """For methods that are not among these, and for variants."""
-EXPLORATIONS = ("ε-greedy", "categorical", "greedy")
-NUMBERS = {"LFM": (6, 8, 11), "Industry": (7, 9, 10)}
-"""Of the paper's figures: learning curves, beside LLMOnline, exploration strategies."""
+EXPLORATIONS: tuple[str, ...] = ("ε-greedy", "categorical", "greedy")
+NUMBERS = {"LFM": ("6", "6b", "8", "11"), "Industry": ("7", "7b", "9", "10")}
+"""Of the paper's figures: learning curves (b: of the test users), beside LLMOnline, exploration strategies."""
 HEADROOM = 1.04
 TRAINING = "Mean of the latest 20 training episodes, over seeds, with its 95 % interval."
 TESTED = (
@@ -73,29 +73,33 @@ class Drawing:
 def drawings(worlds: Sequence[World]) -> Iterator[Drawing]:
     """The figures that there are runs for."""
     for world in worlds:
-        end, stem = world.usual_steps.get(END, 0), "".join(c if c.isalnum() else "_" for c in world.label.lower())
-        prefixes = [(f"figure{n or ''}", f"Figure {n}" if n else "") for n in NUMBERS.get(world.label, (None,) * 3)]
-        (curves, curves_title), (online, online_title), (exploring, exploring_title) = prefixes
+        end, numbers = world.usual_steps.get(END, 0), NUMBERS.get(world.label, ("", "", "", ""))
         rows = [row for row in world.main_rows if any(len(run.training) for run in row.runs.values())]
         if rows:
-            title = _title(curves_title, "Learning curves", world)
-            yield Drawing(f"{curves}_{stem}", title, TRAINING, rows, end)
+            yield Drawing(*_names(world, numbers[0], "", "Learning curves"), TRAINING, rows, end)
+            names = _names(world, numbers[1], "_tested", "The same methods with the test users")
             tested = [*rows, *(row for row in world.main_rows if row.frozen)]
             # Greedy knows the simulated users: it is no level to be reached.
             references = {name: each for name, each in world.references.items() if name != "greedy"}
-            letter = "b" if curves_title else ""
-            title = _title(curves_title + letter, "The same methods with the test users", world)
-            yield Drawing(f"{curves}{letter}_tested_{stem}", title, TESTED, tested, end, references=references)
+            yield Drawing(*names, TESTED, tested, end, references=references)
         beside = [row for row in rows if row.family in (LLM_ONLINE, *OURS) and row.main]
         if any(row.base == LLM_ONLINE for row in beside):
-            title = _title(online_title, "LLMOnline beside A-iALP", world)
-            yield Drawing(f"{online}_llmonline_{stem}", title, TIMED, beside, end, timed=True)
+            names = _names(world, numbers[2], "_llmonline", "LLMOnline beside A-iALP")
+            yield Drawing(*names, TIMED, beside, end, timed=True)
         rows = [row for row in world.rows if row.base in ("A2C", *OURS) and not row.variant and row.method.exploration]
         seen = {row.method.exploration for row in rows}
-        names = sorted(seen, key=lambda name: (EXPLORATIONS.index(name) if name in EXPLORATIONS else 9, name))
-        if len(names) > 1:
-            title = _title(exploring_title, "Exploration strategies", world)
-            yield Drawing(f"{exploring}_exploration_{stem}", title, TRAINING, rows, end, names)
+        if len(seen) > 1:
+            names = _names(world, numbers[3], "_exploration", "Exploration strategies")
+            side_by_side = sorted(
+                seen, key=lambda name: (EXPLORATIONS.index(name) if name in EXPLORATIONS else 9, name)
+            )
+            yield Drawing(*names, TRAINING, rows, end, side_by_side)
+
+
+def _names(world: World, number: str, kind: str, text: str) -> tuple[str, str]:
+    """Key and title of a figure; a figure that is not among the paper's has no number."""
+    stem = "".join(letter if letter.isalnum() else "_" for letter in world.label.lower())
+    return f"figure{number}{kind}_{stem}", f"Figure {number}. {text}, {world.label}".removeprefix("Figure . ")
 
 
 def draw(drawing: Drawing, folder: Path) -> str:
@@ -158,8 +162,8 @@ def _draw_rows(axes: Axes, drawing: Drawing, rows: Sequence[Row], column: str) -
     for place, (row, style) in enumerate(zip(rows, styles(rows), strict=True)):
         steps, curves = row.curves(column, tested=drawing.references is not None)
         label = row.base if drawing.explorations else f"{row.label} ({len(curves)} seed{'s' * (len(curves) > 1)})"
-        if len(steps):
-            draw_curve(axes, steps, curves, label, {"linewidth": 1.7} | style, place)
+        if curves:
+            draw_curve(axes, steps, np.stack([*curves.values()]), label, {"linewidth": 1.7} | style, place)
     top = max(axes.get_ylim()[1], HEADROOM * axes.dataLim.ymax)  # panels that share a scale grow together
     finish(axes, "environment steps", PANELS[column], xlim=(0, drawing.end or None), ylim=(0, top))
     axes.xaxis.set_major_formatter(lambda value, _: "0" if not value else f"{value / 1000:g}k")
@@ -185,7 +189,3 @@ def styles(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
         if style and (row.variant or row.base != row.family):  # the family's colour with another dash and marker
             style = next(others) | {"color": style["color"]}
         yield style or next(others)
-
-
-def _title(number: str, text: str, world: World) -> str:
-    return f"{number}. {text}, {world.label}" if number else f"{text}, {world.label}"

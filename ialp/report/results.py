@@ -7,14 +7,12 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
-import polars as pl
 import yaml
 
 from ialp.report import statistics
-from ialp.report.collect import Measured
 from ialp.report.comparison import END, Moment, Row, World
 from ialp.report.methods import BASELINES, FINE_TUNE, FROZEN, LLM_ONLINE, OURS, POLICY_SET
-from ialp.report.statistics import Estimate, mean
+from ialp.report.statistics import Estimate, Values, mean
 from ialp.report.summary import NOTED
 from ialp.report.tables import PAPER, Cell, Section, Table, number, ranks, row
 from ialp.runs.data import FIGURES
@@ -31,7 +29,8 @@ HORIZON = 10_000
 """Environment steps over which regret counts."""
 TAIL = 0.1
 """Fraction of a training curve, from its end, whose mean is its final level."""
-CURVES = {"training": "users in training", "test": "test users, the most probable item"}
+Curves = Mapping[str, tuple[Values, Mapping[int, Values]]]
+"""Method -> environment steps (E,), and seed -> return (E,)."""
 PAPER_NOTE = (
     "The most probable item is shown, to the same test users for all methods; mean over seeds, 95 % interval. "
     "In italics, not ranked: reference policies without training, measured once in this world. "
@@ -128,14 +127,15 @@ def regret_table(worlds: Sequence[World]) -> Table:
     columns = ["method", "seeds", "regret", "relative to the best from scratch", "final level"]
     table = Table("regret", f"Regret over the first {HORIZON:,} environment steps", columns, notes=[REGRET_NOTE])
     for world in worlds:
-        for curve, words in CURVES.items():
-            levels = {each.label: _final_level(each, curve) for each in world.main_rows if not each.frozen}
-            known = {label: level for label, level in levels.items() if level is not None}
-            section = Section(f"{world.label}, {words}")
-            if known:
-                best = max(known, key=lambda label: known[label])
-                section.heading += f": below {number(known[best])}, the final level of {best}"
-                section.rows = list(_regret_rows(world, curve, known[best], levels))
+        for tested, users in enumerate(("users in training", "test users, the most probable item")):
+            found = {each.label: each.curves("return", bool(tested)) for each in world.main_rows if not each.frozen}
+            curves = {label: curve for label, curve in found.items() if curve[1]}
+            levels = {label: _final_level(steps, runs, bool(tested)) for label, (steps, runs) in curves.items()}
+            section = Section(f"{world.label}, {users}")
+            if levels:
+                best = max(levels, key=lambda label: levels[label])
+                section.heading += f": below {number(levels[best])}, the final level of {best}"
+                section.rows = list(_regret_rows(world, curves, levels))
             table.sections.append(section)
     return table
 
@@ -198,37 +198,24 @@ def _comparison(x: Row, y: Row, moment: Moment) -> list[Cell]:
     return row(f"{x.label} against {y.label}", difference.n if difference else 0, *cells)
 
 
-def _regret_rows(world: World, curve: str, level: float, levels: Mapping[str, float | None]) -> Iterator[list[Cell]]:
-    lost = {each.label: _regrets(each, curve, level) for each in world.main_rows if not each.frozen}
-    averages = {label: float(np.mean([*by_seed.values()])) for label, by_seed in lost.items() if by_seed}
-    scratch = [each.label for each in world.main_rows if each.base in BASELINES and each.label in averages]
-    best = min(scratch, key=lambda label: averages[label], default=None)
-    order = ranks({label: -average for label, average in averages.items()})
-    for label in averages:
-        absolute = mean([*lost[label].values()])
+def _regret_rows(world: World, curves: Curves, levels: Mapping[str, float]) -> Iterator[list[Cell]]:
+    """The methods whose curves reach the horizon."""
+    level = max(levels.values())
+    lost = {
+        label: {seed: statistics.regret(steps, curve, level, HORIZON) for seed, curve in runs.items()}
+        for label, (steps, runs) in curves.items()
+        if steps[-1] >= HORIZON
+    }
+    means = {label: mean([*by_seed.values()]) for label, by_seed in lost.items()}
+    scratch = [each.label for each in world.main_rows if each.base in BASELINES and each.label in means]
+    best = min(scratch, key=lambda label: means[label].value, default=None)
+    order = ranks({label: -each.value for label, each in means.items()})
+    for label, absolute in means.items():
         relative = statistics.ratio_of_means(lost[label], lost[best]) if best else None
         yield row(label, absolute.n, Cell(absolute, order.get(label, 0)), relative, levels[label])
 
 
-def _regrets(row: Row, curve: str, level: float) -> dict[int, float]:
-    """Regret by seed, of the runs that reach the horizon."""
-    points = {seed: _points(run, curve) for seed, run in row.runs.items()}
-    found = {
-        seed: statistics.regret(each["environment_steps"].to_list(), each["return"].to_list(), level, HORIZON)
-        for seed, each in points.items()
-    }
-    return {seed: value for seed, value in found.items() if value is not None}
-
-
-def _points(run: Measured, curve: str) -> pl.DataFrame:
-    return run.training if curve == "training" else run.figures
-
-
-def _final_level(row: Row, curve: str) -> float | None:
-    """Mean over the longest runs of the end of their curves."""
-    ends = []
-    for run in row.longest.values():
-        points = _points(run, curve)
-        tail = points.filter(pl.col("environment_steps") > (1 - TAIL) * run.end) if curve == "training" else points[-1:]
-        ends += [float(np.mean(tail["return"].to_numpy()))] if len(tail) else []
-    return float(np.mean(ends)) if ends else None
+def _final_level(steps: Values, runs: Mapping[int, Values], tested: bool) -> float:
+    """Mean over runs of the last measurement, or of the last tenth of the training curve."""
+    tail = steps >= steps[-1] if tested else steps > (1 - TAIL) * steps[-1]
+    return float(np.mean([curve[tail].mean() for curve in runs.values()]))

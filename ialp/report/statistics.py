@@ -61,22 +61,17 @@ def band(curves: Values) -> tuple[Values, Values, Values]:
     return average, low, high
 
 
-def regret(steps: Sequence[float], values: Sequence[float], level: float, horizon: float) -> float | None:
-    """Mean shortfall below `level` over the first `horizon` steps: the area between curve and level, per step.
+def regret(steps: Values, values: Values, level: float, horizon: float) -> float:
+    """Mean shortfall of a curve below `level` over the first `horizon` steps: the area between them, per step.
 
     Args:
-        steps: (E,) ascending positions of the curve's points.
+        steps: (E,) ascending positions of the curve's points, the last one at or beyond the horizon.
         values: (E,) the curve: linear between its points, constant before the first of them.
         level: Where the curve lies above it, the shortfall is 0.
         horizon: Number of steps.
-
-    Returns:
-        In units of `values`, or None where the curve ends before the horizon.
     """
     from scipy.integrate import trapezoid
 
-    if not len(steps) or steps[-1] < horizon:
-        return None
     x = np.array([0.0, *(step for step in steps if 0 < step < horizon), horizon])
     lost = level - np.interp(x, steps, values)
     cut = np.flatnonzero(lost[:-1] * lost[1:] < 0)  # where the curve crosses the level

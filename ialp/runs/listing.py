@@ -9,18 +9,20 @@ from rich.table import Table
 
 from ialp.errors import UserError
 from ialp.printing import print_table
+from ialp.runs.data import RunData
 from ialp.runs.folder import CONFIG, DONE, LAST, checkpoints, read_done
 from ialp.runs.lock import lock_file
 
 
 def list_runs(runs_dir: str, stage: str | None = None) -> None:
     """Print all runs below runs_dir, or those of one config."""
-    runs = {folder: done for folder, done in find_runs(Path(runs_dir)).items() if stage in (None, folder.parent.name)}
-    if not runs:
+    folders = _run_folders(Path(runs_dir), stage or "*")
+    if not folders:
         print(f"no runs in {runs_dir}")
         return
     table = Table("run", "finished", "seconds", "data", "R e=0", "R end", box=None, pad_edge=False)
-    for folder, done in runs.items():
+    for folder in folders:
+        done = read_done(folder)
         table.add_row(str(folder), *([_progress(folder)] if done is None else _figures(done)))
     print_table(table)
 
@@ -53,9 +55,8 @@ def remove_runs(runs: Sequence[str], yes: bool = False, force: bool = False) -> 
     """
     folders = [_run_folder(run) for run in runs]
     for folder in folders:
-        builders = _built_on(folder, folders)
-        if builders and not force:
-            raise UserError(f"{folder}: {builders[0]} was built on it; remove that too, or say --force")
+        if not force and (other := _built_on(folder, folders)):
+            raise UserError(f"{folder}: {other} was built on it; remove that too, or say --force")
     print("\n".join(map(str, folders)))
     if not yes and not _confirmed(f"remove {len(folders)} run{'s' if len(folders) > 1 else ''}?"):
         print("nothing removed")
@@ -66,17 +67,15 @@ def remove_runs(runs: Sequence[str], yes: bool = False, force: bool = False) -> 
         lock_file(folder).unlink(missing_ok=True)
 
 
-def find_runs(runs_dir: Path) -> dict[Path, dict[str, Any] | None]:
-    """Every run folder below runs_dir with its done.json, None for the unfinished."""
-    folders = sorted(path.parent for path in runs_dir.glob(f"*/*/{CONFIG}"))
-    return {folder: read_done(folder) for folder in folders}
-
-
 def _confirmed(question: str) -> bool:
     try:
         return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
         raise UserError("no terminal to ask on: say --yes") from None
+
+
+def _run_folders(runs_dir: Path, stage: str = "*") -> list[Path]:
+    return sorted(path.parent for path in runs_dir.glob(f"{stage}/*/{CONFIG}"))
 
 
 def _run_folder(run: str) -> Path:
@@ -92,15 +91,14 @@ def _finished(run: str) -> dict[str, Any]:
     return done
 
 
-def _built_on(folder: Path, leaving: Sequence[Path]) -> list[Path]:
-    """Runs that name the folder as their input and are not about to go as well."""
+def _built_on(folder: Path, leaving: Sequence[Path]) -> Path | None:
+    """A run that was built on the folder's and is not about to go as well."""
     going = {path.resolve() for path in leaving}
-    found = []
-    for path, done in find_runs(folder.parent.parent).items():
-        inputs = ((done or {}).get("upstream") or {}).values()
-        if path.resolve() not in going and folder.resolve() in (Path(each).resolve() for each in inputs):
-            found.append(path)
-    return found
+    for other in _run_folders(folder.parent.parent):
+        inputs = {run.folder.resolve() for run in RunData(other).upstream.values()}
+        if other.resolve() not in going and folder.resolve() in inputs:
+            return other
+    return None
 
 
 def _progress(folder: Path) -> str:

@@ -70,7 +70,7 @@ def test_configs_of_a_file_lie_beside_it_or_in_the_working_directory() -> None:
 
 
 def test_configs_may_stand_anywhere_and_count_once() -> None:
-    request = read_request(["--seeds", "0", "a.yaml", "--processes", "3", "b.yaml", "--configs", "c.yaml", "a.yaml"])
+    request = read_request(["--seeds", "0", "a.yaml", "--processes", "3", "b.yaml", "c.yaml", "a.yaml"])
     assert [cell.config for cell in request.cells] == ["a.yaml", "b.yaml", "c.yaml"]
 
 

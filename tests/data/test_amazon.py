@@ -9,7 +9,7 @@ from ialp.errors import UserError
 from tests.helpers.broken_data import PRODUCTS, REVIEWS, write_good, write_lines
 
 
-def test_reviews_in_the_order_of_time_with_their_texts(tmp_path):
+def test_amazon_log_reviews_in_the_order_of_time_with_their_texts(tmp_path):
     reviews = [{**each, "unixReviewTime": 900 - each["unixReviewTime"]} for each in REVIEWS]
     write_lines(tmp_path / "X_5.json.gz", [json.dumps(each) for each in reviews])
     write_lines(tmp_path / "meta_X.json", [json.dumps(each) for each in PRODUCTS])
@@ -20,7 +20,7 @@ def test_reviews_in_the_order_of_time_with_their_texts(tmp_path):
     assert log.catalogue.render(1) == "Lamp 0; Home Lamps; Lux"
 
 
-def test_items_left_out_leave_no_gap_in_the_ids(tmp_path):
+def test_amazon_log_items_left_out_leave_no_gap_in_the_ids(tmp_path):
     write_good(tmp_path, "amazon")
     write_lines(tmp_path / "meta_X.json.gz", [json.dumps(each) for each in (PRODUCTS[3], PRODUCTS[1], {"asin": "Z"})])
     intake = Intake()
@@ -35,7 +35,7 @@ def test_items_left_out_leave_no_gap_in_the_ids(tmp_path):
     }
 
 
-def test_the_same_review_twice_counts_once(tmp_path):
+def test_amazon_log_the_same_review_twice_counts_once(tmp_path):
     write_good(tmp_path, "amazon")
     lines = gzip.decompress((tmp_path / "X_5.json.gz").read_bytes()).decode().splitlines()
     write_lines(tmp_path / "X_5.json.gz", [*lines, lines[2]])
@@ -59,7 +59,7 @@ def test_clean_text_removes_html(value, text):
     assert clean_text(value) == text
 
 
-def test_json_cells_may_be_lists_or_missing_and_a_brand_loses_its_by(tmp_path):
+def test_amazon_log_json_cells_may_be_lists_or_missing_and_a_brand_loses_its_by(tmp_path):
     write_good(tmp_path, "amazon")
     entries = [{"category": ["Home", "<b>Lamps</b>"]}, {"brand": "by\n  \n Lux"}, {"title": None, "brand": "Bye"}]
     lines = [json.dumps({"asin": f"B{n}", **entry}) for n, entry in enumerate(entries)]
@@ -71,7 +71,7 @@ def test_json_cells_may_be_lists_or_missing_and_a_brand_loses_its_by(tmp_path):
     assert not any("brand" in what for what in intake.cleaned)
 
 
-def test_missing_files_are_named(tmp_path):
+def test_amazon_log_missing_files_are_named(tmp_path):
     with pytest.raises(UserError, match=r"no X_5\.json\.gz at .*: check root"):
         AmazonLog(str(tmp_path), "X").read(Intake())
     with pytest.raises(UserError, match="has price"):

@@ -25,14 +25,14 @@ def sequences(log) -> list[list[int]]:
     return sorted(part.sequence(i).tolist() for part in (log.train, log.test) for i in range(len(part)))
 
 
-def test_a_log_of_ones_own(tmp_path):
+def test_atomic_log_a_log_of_ones_own(tmp_path):
     log = write(tmp_path).load()
     assert log.catalogue.texts == ["", "Red Lamp; Acme", "Blue Lamp", "Acme"]
     assert log.attribute_names == ["title", "maker"] and log.name == "mydata" and not log.is_builtin
     assert sequences(log) == [[1, 2], [2, 3, 1]]  # by time; v's two items at time 5 as in the file
 
 
-def test_a_folder_of_its_own_other_columns_and_order(tmp_path):
+def test_atomic_log_a_folder_of_its_own_other_columns_and_order(tmp_path):
     (tmp_path / "mydata").mkdir()
     header = "timestamp:float\tx:float\titem_id:token\tsession_id:token\n"
     write(tmp_path / "mydata", inter=header + "1\t0\tA\ts\n2\t0\tB\ts\n1\t0\tC\tr\n2\t0\tB\tr\n")
@@ -41,7 +41,7 @@ def test_a_folder_of_its_own_other_columns_and_order(tmp_path):
     assert sequences(log) == [[1, 2], [3, 2]]
 
 
-def test_byte_order_mark_windows_lines_and_blank_lines(tmp_path):
+def test_atomic_log_byte_order_mark_windows_lines_and_blank_lines(tmp_path):
     def windows(text: str) -> bytes:
         return b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode() + b"\r\n"
 
@@ -49,18 +49,18 @@ def test_byte_order_mark_windows_lines_and_blank_lines(tmp_path):
     assert sequences(log) == [[1, 2], [2, 3, 1]] and log.catalogue.texts[3] == "Acme"
 
 
-def test_line_separators_inside_a_title_are_no_line_ends(tmp_path):
+def test_atomic_log_line_separators_inside_a_title_are_no_line_ends(tmp_path):
     assert write(tmp_path, ITEMS.replace("Red Lamp", "Red\u2028Lamp\x85")).load().catalogue.num_items == 3
 
 
-def test_sequences_of_one_item_are_dropped_and_counted(tmp_path, caplog):
+def test_atomic_log_sequences_of_one_item_are_dropped_and_counted(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         log = write(tmp_path, inter=INTER + "w\tA\t1\nx\tA\t1\n").load()
     assert len(sequences(log)) == 2
     assert "2 of 4 sequences have one item only" in caplog.text
 
 
-def test_without_a_root_the_built_in_catalogue_is_taken_and_named(caplog):
+def test_atomic_log_without_a_root_the_built_in_catalogue_is_taken_and_named(caplog):
     with caplog.at_level(logging.WARNING):
         log = AtomicLog("lfm", root=None).load()
     assert log.is_builtin and log.name == "builtin"
@@ -95,20 +95,20 @@ def test_without_a_root_the_built_in_catalogue_is_taken_and_named(caplog):
         (ITEMS, INTER.split("\n")[0] + "\nu\tA\t1\nv\tB\t2\n", ".inter", "every user_id has one interaction"),
     ],
 )
-def test_bad_input_names_file_and_line(tmp_path, items, inter, where, what):
+def test_atomic_log_bad_input_names_file_and_line(tmp_path, items, inter, where, what):
     with pytest.raises(UserError) as error:
         write(tmp_path, items, inter).load()
     message = str(error.value)
     assert message.startswith(f"{tmp_path}/mydata{where}:") and what in message and "\n" not in message
 
 
-def test_one_sequence_cannot_be_split(tmp_path):
+def test_atomic_log_one_sequence_cannot_be_split(tmp_path):
     with pytest.raises(UserError, match="a training and a test part need one each"):
         write(tmp_path, inter="\n".join(INTER.split("\n")[:3])).load()
 
 
 @pytest.mark.parametrize("ending", [".item", ".inter"])
-def test_a_missing_file_is_named_with_both_places(tmp_path, ending):
+def test_atomic_log_a_missing_file_is_named_with_both_places(tmp_path, ending):
     source = write(tmp_path)
     (tmp_path / f"mydata{ending}").unlink()
     with pytest.raises(UserError) as error:
@@ -117,7 +117,7 @@ def test_a_missing_file_is_named_with_both_places(tmp_path, ending):
 
 
 @pytest.mark.parametrize("attributes", [[], ["title", "title"], ["item_id"]])
-def test_attributes_are_text_columns_named_once(attributes):
+def test_atomic_log_attributes_are_text_columns_named_once(attributes):
     with pytest.raises(UserError, match="attributes"):
         AtomicLog("mydata", "anywhere", attributes=attributes)
 
@@ -127,7 +127,7 @@ def test_attributes_are_text_columns_named_once(attributes):
     ("name", "attributes", "items", "interactions"),
     [("lfm", ["title", "album", "artist"], 8966, 42198), ("industry", ["title", "category", "brand"], 1585, 19712)],
 )
-def test_published_logs(name, attributes, items, interactions):
+def test_atomic_log_published_logs(name, attributes, items, interactions):
     log = AtomicLog(name, os.environ["IALP_DATA"], attributes).load()
     assert log.catalogue.num_items == items
     assert len(log.train.items) + len(log.test.items) == interactions

@@ -23,7 +23,7 @@ def is_said(case: Broken, folder: Path, text: str) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_good_logs_are_good(kind, tmp_path, capsys):
+def test_prepare_and_check_find_nothing_wrong_with_good_logs(kind, tmp_path, capsys):
     write_good(tmp_path, kind)
     assert prepare(tmp_path, Broken("", kind, lambda _: None, {})) == 0
     cleaned = json.loads((tmp_path / "out/manifest.json").read_text())["cleaned"]
@@ -35,7 +35,7 @@ def test_the_good_logs_are_good(kind, tmp_path, capsys):
 
 @pytest.mark.parametrize("blocks", ["one block", "many blocks"])
 @pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.name)
-def test_one_line_or_a_count(case, blocks, tmp_path, capsys, monkeypatch):
+def test_prepare_says_one_line_or_counts(case, blocks, tmp_path, capsys, monkeypatch):
     if blocks == "many blocks":
         if case.big:
             pytest.skip("too long for blocks of a few bytes")
@@ -60,7 +60,7 @@ def test_one_line_or_a_count(case, blocks, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     "case", [case for case in BROKEN if isinstance(case.expected, str)], ids=lambda case: case.name
 )
-def test_check_names_the_same_line(case, tmp_path, capsys):
+def test_check_names_the_line_that_prepare_names(case, tmp_path, capsys):
     write_good(tmp_path, case.kind)
     case.spoil(tmp_path)
     assert main(["data", "check", *command(tmp_path, case.kind, case.options)]) == 2
@@ -68,7 +68,7 @@ def test_check_names_the_same_line(case, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("case", UNREADABLE, ids=lambda case: case.name)
-def test_folders_are_refused_and_checked(case, tmp_path, capsys):
+def test_load_and_check_refuse_broken_folders(case, tmp_path, capsys):
     write_good(tmp_path, case.kind)
     case.spoil(tmp_path)
     with pytest.raises(UserError) as error:
@@ -78,7 +78,7 @@ def test_folders_are_refused_and_checked(case, tmp_path, capsys):
     assert any(is_said(case, tmp_path, line) for line in capsys.readouterr().out.splitlines())
 
 
-def test_nothing_is_lost_between_the_file_and_the_counts(tmp_path):
+def test_prepare_counts_every_row_that_is_left_out(tmp_path):
     """Rows = interactions + what the manifest says was left out."""
     write_good(tmp_path, "table")
     rows = ["u,1,1,5", "u,2,2,5", "u,2,2,5", "w,1,1,5", "v,1,1,9", "v,,1,5", "v,9,1,5", "v,1,x,5", "v,1", "u,3,0,5"]

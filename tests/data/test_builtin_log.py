@@ -1,7 +1,7 @@
 from ialp.data import BuiltinLog
 
 
-def test_a_log_like_any_other():
+def test_builtin_log_is_a_log_like_any_other():
     log = BuiltinLog(num_tracks=100, num_sessions=50).load()
     assert log.is_builtin and log.catalogue.num_items == 100
     assert (len(log.train), len(log.test)) == (40, 10)

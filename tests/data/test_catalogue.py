@@ -6,13 +6,13 @@ from ialp.errors import UserError
 COLUMNS = {"title": ["one two three", ""], "artist": ["X", "Y  Z"]}
 
 
-def test_render_cuts_words_and_leaves_empty_attributes_out():
+def test_catalogue_render_cuts_words_and_leaves_empty_attributes_out():
     catalogue = Catalogue(["a", "b"], COLUMNS, max_words=2)
     assert catalogue.num_items == 2
     assert [catalogue.render(item) for item in range(3)] == ["", "one two; X", "Y Z"]
 
 
-def test_fingerprint_follows_ids_and_texts():
+def test_catalogue_fingerprint_follows_ids_and_texts():
     same, other = Catalogue(["a", "b"], dict(COLUMNS)), Catalogue(["b", "a"], COLUMNS)
     assert Catalogue(["a", "b"], COLUMNS).fingerprint == same.fingerprint != other.fingerprint
     assert Catalogue(["a", "b"], {**COLUMNS, "artist": ["X", "Y"]}).fingerprint != same.fingerprint
@@ -27,6 +27,6 @@ def test_fingerprint_follows_ids_and_texts():
         (["a", "b"], {"title": ["x"]}, '"title" has 1 texts for 2 items'),
     ],
 )
-def test_bad_catalogues(ids, attributes, what):
+def test_catalogue_refuses_bad_columns_and_ids(ids, attributes, what):
     with pytest.raises(UserError, match=what):
         Catalogue(ids, attributes)

@@ -33,7 +33,7 @@ def cells(path: Path) -> list[list[int]]:
     return [[int(cell) for cell in line.split()] for line in path.read_text().splitlines()]
 
 
-def test_every_rating_is_read_where_it_stands(root):
+def test_coat_log_every_rating_is_read_where_it_stands(root):
     log = CoatLog(str(root)).load()
     table = cells(root / "coat" / "train.ascii")
     assert len(log.rated) == sum(cell > 0 for row in table for cell in row)
@@ -42,7 +42,7 @@ def test_every_rating_is_read_where_it_stands(root):
     assert len(log.rated_at_random) == sum(cell > 0 for row in cells(root / "coat" / "test.ascii") for cell in row)
 
 
-def test_a_sequence_is_the_user_and_then_what_he_chose_and_liked(root):
+def test_coat_log_a_sequence_is_the_user_and_then_what_he_chose_and_liked(root):
     log = CoatLog(str(root), liked=5).load()
     table = cells(root / "coat" / "train.ascii")
     sequences = {int(row[0]): row[1:].tolist() for part in (log.train, log.test) for row in rows_of(part)}
@@ -51,27 +51,27 @@ def test_a_sequence_is_the_user_and_then_what_he_chose_and_liked(root):
         assert sorted(sequences[31 + user]) == [item + 1 for item in range(30) if table[user][item] == 5]
 
 
-def test_users_are_split_and_no_test_user_trains(root):
+def test_coat_log_users_are_split_and_no_test_user_trains(root):
     log = CoatLog(str(root), split=Split(0.25)).load()
     train, test = set(log.train.first_items().tolist()), set(log.test.first_items().tolist())
     assert len(train) == 30 and len(test) == 10 and not train & test
 
 
-def test_coats_are_described_by_the_chosen_fields(root):
+def test_coat_log_coats_are_described_by_the_chosen_fields(root):
     features = cells(root / "coat" / "user_item_features" / "item_features.ascii")
     texts = CoatLog(str(root), attributes=["color", "gender"]).load().catalogue.texts
     for text, row in zip(texts[1:], features, strict=True):
         assert text == f"{'black' if row[4] else 'red'}; {'men' if row[0] else 'women'}"
 
 
-def test_features_stand_at_the_ids(root):
+def test_coat_log_features_stand_at_the_ids(root):
     log = CoatLog(str(root)).load()
     assert log.user_features.tolist() == cells(root / "coat" / "user_item_features" / "user_features.ascii")
     assert log.item_features[1:].tolist() == cells(root / "coat" / "user_item_features" / "item_features.ascii")
     assert log.item_features[0].abs().sum() == 0
 
 
-def test_users_have_names_and_popular_neighbours(root):
+def test_coat_log_users_have_names_and_popular_neighbours(root):
     log = CoatLog(str(root)).load()
     assert len(log.names) == 1 + 30 + 40 and log.names[31] == "user 0"
     neighbours = log.neighbours(5)
@@ -82,14 +82,14 @@ def test_users_have_names_and_popular_neighbours(root):
     assert log.neighbours(50).shape == (71, 29)
 
 
-def test_popularity_counts_no_users(root):
+def test_coat_log_popularity_counts_no_users(root):
     log = CoatLog(str(root)).load()
     popularity = log.train.popularity(30)
     assert popularity.shape == (31,) and popularity[0] == 0
     assert popularity.sum() == log.train.lengths.sum() - len(log.train)
 
 
-def test_the_fingerprint_covers_ratings_features_and_order(root):
+def test_coat_log_the_fingerprint_covers_ratings_features_and_order(root):
     first = CoatLog(str(root)).load().fingerprint
     assert CoatLog(str(root)).load().fingerprint == first
     assert CoatLog(str(root), split=Split(seed=1)).load().fingerprint != first
@@ -119,32 +119,32 @@ def spoil(path: Path, line: int, text: str) -> None:
         ("user_item_features/item_features.ascii", 2, "1 0", r"item_features.ascii:2: 2 columns where 6 belong"),
     ],
 )
-def test_a_broken_file_is_refused_with_file_and_line(root, file, line, text, complaint):
+def test_coat_log_a_broken_file_is_refused_with_file_and_line(root, file, line, text, complaint):
     spoil(root / "coat" / file, line, text)
     with pytest.raises(UserError, match=complaint):
         CoatLog(str(root)).load()
 
 
 @pytest.mark.parametrize("file", ["test.ascii", "user_item_features/item_features_map.txt"])
-def test_a_missing_file_is_named(root, file):
+def test_coat_log_a_missing_file_is_named(root, file):
     (root / "coat" / file).unlink()
     with pytest.raises(UserError, match=Path(file).name):
         CoatLog(str(root)).load()
 
 
-def test_a_folder_without_coat_and_no_folder_at_all_are_refused(tmp_path):
+def test_coat_log_a_folder_without_coat_and_no_folder_at_all_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"no train\.ascii at .*: check data_root"):
         CoatLog(str(tmp_path)).load()
     with pytest.raises(UserError, match="set IALP_DATA or --data_root"):
         CoatLog(None).load()
 
 
-def test_an_unknown_field_is_named_with_those_there_are(root):
+def test_coat_log_an_unknown_field_is_named_with_those_there_are(root):
     with pytest.raises(UserError, match="no field colour: attributes may name gender, jackettype, color"):
         CoatLog(str(root), attributes=["colour"]).load()
 
 
-def test_ratings_are_held_out_to_stop_by_and_none_twice(root):
+def test_ratings_data_module_ratings_are_held_out_to_stop_by_and_none_twice(root):
     data = RatingsDataModule(CoatLog(str(root)), batch_size=7, validation=0.2)
     data.setup()
     train = {(int(u), int(i)) for users, items, _ in data.train_dataloader() for u, i in zip(users, items, strict=True)}
@@ -153,7 +153,7 @@ def test_ratings_are_held_out_to_stop_by_and_none_twice(root):
     assert not train & held and len(train) + len(held) == total and len(held) == round(0.2 * total)
 
 
-def test_naive_predictors_by_hand():
+def test_naive_predictions_by_hand():
     known = Ratings(torch.tensor([0, 0, 1, 1]), torch.tensor([1, 2, 1, 2]), torch.tensor([5.0, 3.0, 3.0, 1.0]))
     predicted = naive_predictions(known, known, num_users=2, num_items=2)
     assert predicted["global mean"].tolist() == [3.0] * 4
@@ -164,7 +164,7 @@ def test_naive_predictors_by_hand():
 
 
 @pytest.mark.skipif("IALP_DATA" not in os.environ, reason="IALP_DATA names no folder with the published logs")
-def test_the_published_coat_has_its_published_size():
+def test_coat_log_the_published_coat_has_its_published_size():
     log = CoatLog(os.environ["IALP_DATA"]).load()
     assert (log.num_users, log.catalogue.num_items) == (290, 300)
     assert len(log.rated) == 290 * 24 and len(log.rated_at_random) == 290 * 16

@@ -39,7 +39,7 @@ STYLES = {
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_header_styles_seen_in_the_wild_give_the_same_log(style, tmp_path):
+def test_lastfm_log_header_styles_seen_in_the_wild_give_the_same_log(style, tmp_path):
     header, form, separator = STYLES[style]
     (tmp_path / "x.csv").write_text("\n".join([*([header] if header else []), *rows(form, separator)]) + "\n")
     raw = LastfmLog(str(tmp_path)).read(Intake())
@@ -50,14 +50,14 @@ def test_header_styles_seen_in_the_wild_give_the_same_log(style, tmp_path):
     assert raw.items.sort("title")["artist"].to_list() == ["Ann", "Bob", "Ann"]
 
 
-def test_equal_times_of_an_export_with_the_latest_first_are_turned_round(tmp_path):
+def test_lastfm_log_equal_times_of_an_export_with_the_latest_first_are_turned_round(tmp_path):
     lines = [f"Ann,First,{name},01 Jan 2020 12:0{minute}" for name, minute in (("D", 2), ("C", 1), ("B", 1), ("A", 0))]
     (tmp_path / "x.csv").write_text("\n".join(lines))
     raw = LastfmLog(str(tmp_path)).read(Intake())
     assert [raw.items["title"][item - 1] for item in raw.interactions["item"]] == ["A", "B", "C", "D"]
 
 
-def test_sessions_end_at_a_pause_and_are_cut_at_their_greatest_length(tmp_path):
+def test_lastfm_log_sessions_end_at_a_pause_and_are_cut_at_their_greatest_length(tmp_path):
     minutes = [0, 10, 40, 71, 72, 73, 74, 75, 200, 400]  # pauses of 31 and more part: 3, 5 (cut into 2, 2, 1), 1, 1
     plays = [f"{NOON + 60 * minute},Ann,T{n}" for n, minute in enumerate(minutes)]
     (tmp_path / "x.csv").write_text("\n".join(["uts,artist,track", *plays]))
@@ -70,7 +70,7 @@ def test_sessions_end_at_a_pause_and_are_cut_at_their_greatest_length(tmp_path):
     assert counts["sessions cut where they reach max_plays"] == 2
 
 
-def test_listeners_do_not_share_sessions_and_spellings_share_a_track(tmp_path):
+def test_lastfm_log_listeners_do_not_share_sessions_and_spellings_share_a_track(tmp_path):
     for name, spelling in (("a", "ann,ONE"), ("b", "Ann,One")):
         plays = [f"{NOON + second},{spelling},{second}" for second in (0, 1)]
         (tmp_path / f"{name}.csv").write_text("\n".join(["uts,artist,track,x", *plays]))
@@ -88,11 +88,11 @@ def test_listeners_do_not_share_sessions_and_spellings_share_a_track(tmp_path):
     ("arguments", "said"),
     [({"gap_minutes": 0}, "gap_minutes"), ({"max_plays": 1}, "max_plays"), ({"attributes": ["year"]}, "has year")],
 )
-def test_arguments_out_of_range(arguments, said):
+def test_lastfm_log_arguments_out_of_range(arguments, said):
     with pytest.raises(UserError, match=said):
         LastfmLog("anywhere", **arguments)
 
 
-def test_a_folder_without_exports(tmp_path):
+def test_lastfm_log_a_folder_without_exports(tmp_path):
     with pytest.raises(UserError, match="no export in it"):
         LastfmLog(str(tmp_path)).read(Intake())

@@ -21,7 +21,7 @@ def source(tmp_path: Path) -> FileLog:
     return TableLog(str(tmp_path / "source"), name="lamps", words=PromptWords("lighting", "product"))
 
 
-def test_a_prepared_log_is_the_log(source, tmp_path):
+def test_prepared_log_is_the_log_that_was_prepared(source, tmp_path):
     write_prepared(source, tmp_path / "out", Intake())
     log, again = source.load(), PreparedLog(str(tmp_path / "out")).load()
     assert again.fingerprint == log.fingerprint
@@ -31,7 +31,7 @@ def test_a_prepared_log_is_the_log(source, tmp_path):
         PreparedLog(str(tmp_path / "out"), attributes=["colour"]).load()
 
 
-def test_the_row_of_table_2_by_hand(source, tmp_path, capsys):
+def test_prepared_log_the_row_of_table_2_by_hand(source, tmp_path, capsys):
     root = str(tmp_path / "source")
     assert main(["data", "prepare", "table", "--root", root, "--out", str(tmp_path / "out")]) == 0
     row = capsys.readouterr().out.splitlines()[1].split()
@@ -42,7 +42,7 @@ def test_the_row_of_table_2_by_hand(source, tmp_path, capsys):
     assert manifest["sources"][f"{root}/interactions.csv"]["bytes"] == len(INTERACTIONS)
 
 
-def test_the_same_log_gives_the_same_bytes(source, tmp_path):
+def test_prepared_log_the_same_log_gives_the_same_bytes(source, tmp_path):
     first = write_prepared(source, tmp_path / "a", Intake())
     assert write_prepared(source, tmp_path / "b", Intake()) == first
 
@@ -53,7 +53,7 @@ class Failing(TableLog):
         return RawLog(raw.items, raw.interactions.with_columns(sequence=pl.Series([object()] * 5, dtype=pl.Object)))
 
 
-def test_nothing_is_there_unless_all_of_it_is(source, tmp_path):
+def test_prepared_log_nothing_is_there_unless_all_of_it_is(source, tmp_path):
     """Writing fails after the items' table is written."""
     write_prepared(source, tmp_path / "old", Intake())
     before = {path: path.read_bytes() for path in (tmp_path / "old").iterdir()}
@@ -64,7 +64,7 @@ def test_nothing_is_there_unless_all_of_it_is(source, tmp_path):
     assert {path: path.read_bytes() for path in (tmp_path / "old").iterdir()} == before
 
 
-def test_a_folder_is_replaced_only_on_demand(source, tmp_path):
+def test_prepared_log_a_folder_is_replaced_only_on_demand(source, tmp_path):
     write_prepared(source, tmp_path / "out", Intake())
     with pytest.raises(UserError, match="a prepared folder already: say --overwrite true"):
         write_prepared(source, tmp_path / "out", Intake())
@@ -90,18 +90,18 @@ def test_a_folder_is_replaced_only_on_demand(source, tmp_path):
         (["data", "check", "nowhere"], "nowhere: no such file, folder or reader"),
     ],
 )
-def test_mistaken_commands_get_one_line(arguments, said, capsys):
+def test_data_commands_that_are_mistaken_get_one_line(arguments, said, capsys):
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
 
 
-def test_a_reader_of_ones_own(source, tmp_path):
+def test_prepared_log_a_reader_of_ones_own(source, tmp_path):
     out = str(tmp_path / "out")
     assert main(["data", "prepare", "ialp.data.readers.TableLog", "--root", source.root, "--out", out]) == 0
 
 
-def test_help_shows_readers_and_their_options(capsys):
+def test_data_help_shows_readers_and_their_options(capsys):
     assert main(["data", "--help"]) == 0 and "lastfm" in capsys.readouterr().out
     assert main(["data", "prepare", "lastfm", "--help"]) == 0
     said = capsys.readouterr().out
@@ -117,7 +117,7 @@ def test_reading_progress_reaches_the_end_of_every_file(terminal, source, capsys
 
 
 @pytest.mark.skipif("IALP_DATA" not in os.environ, reason="IALP_DATA names no folder with the published logs")
-def test_the_published_log_prepared(tmp_path):
+def test_prepared_log_is_the_published_log(tmp_path):
     log = AtomicLog("lfm", os.environ["IALP_DATA"])
     write_prepared(log, tmp_path / "out", Intake())
     assert PreparedLog(str(tmp_path / "out")).load().fingerprint == log.load().fingerprint

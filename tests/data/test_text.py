@@ -7,11 +7,11 @@ from ialp.data import Catalogue
 from ialp.data.text import text_embeddings, text_neighbours, tfidf, words
 
 
-def test_words_ignore_case_and_punctuation():
+def test_text_words_ignore_case_and_punctuation():
     assert words("Don't STOP (Ｌive)") == ["don", "t", "stop", "live"]
 
 
-def test_tfidf_by_hand():
+def test_text_tfidf_by_hand():
     matrix = tfidf(["", "red lamp", "red red", "!!"])  # two texts with words; columns lamp, red
     lamp, red = math.log(3 / 2) + 1, 1.0
     norm = math.hypot(lamp, red)
@@ -25,7 +25,7 @@ def catalogue() -> Catalogue:
     return Catalogue([str(i) for i in range(6)], {"title": titles})
 
 
-def test_neighbours(catalogue):
+def test_text_neighbours(catalogue):
     neighbours = text_neighbours(catalogue, 3)
     assert neighbours.shape == (7, 3) and neighbours[0].tolist() == [0, 0, 0]
     assert neighbours[1:5, 0].tolist() == [2, 1, 4, 3]
@@ -35,7 +35,7 @@ def test_neighbours(catalogue):
         text_neighbours(catalogue, 6)
 
 
-def test_embeddings_keep_the_cosines_of_the_texts(catalogue):
+def test_text_embeddings_keep_the_cosines_of_the_texts(catalogue):
     embeddings = text_embeddings(catalogue, dim=1024, seed=0)
     assert embeddings.shape == (7, 1024) and embeddings.dtype == torch.float32
     assert torch.allclose(embeddings.norm(dim=1), torch.tensor([0.0, 1, 1, 1, 1, 1, 0]))

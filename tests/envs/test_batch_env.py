@@ -12,7 +12,7 @@ def actions(env: BatchEnv, t: int) -> torch.Tensor:
     return ((env.user * 7 + t * 5) % env.num_items + 1) * ~env.done
 
 
-def test_a_step_by_hand(fixed):
+def test_batch_env_step_by_hand(fixed):
     env = BatchEnv(fixed([0.5, 0.2, 0.9]), torch.tensor([2]), num_users=2)
     assert env.items.shape == (2, 22) and env.length.tolist() == [1, 1] and env.items[:, 0].tolist() == [2, 2]
     feedback = env.step(torch.tensor([1, 3]))
@@ -21,7 +21,7 @@ def test_a_step_by_hand(fixed):
     assert not feedback.done.any()
 
 
-def test_patience_ends_the_episode_at_the_step_worked_out_by_hand(fixed):
+def test_batch_env_patience_ends_the_episode_at_the_step_worked_out_by_hand(fixed):
     # Costs: p = 0 → 2 (10, 8, 6, 4, 2, 0: below 1 after step 5); 0.25 → 1.5 (after step 7: 10 - 10.5 < 1, step 6 leaves
     # exactly 1, which is not below 1); 0.5 → 1 (step 9 leaves 1, step 10 leaves 0).
     env = BatchEnv(fixed([1e-12, 0.25, 0.5]), torch.tensor([1]), num_users=3)
@@ -34,14 +34,14 @@ def test_patience_ends_the_episode_at_the_step_worked_out_by_hand(fixed):
     assert env.done.all()
 
 
-def test_a_step_costs_at_least_a_tenth_and_the_horizon_truncates(fixed):
+def test_batch_env_step_costs_at_least_a_tenth_and_the_horizon_truncates(fixed):
     env = BatchEnv(fixed([1 - 1e-7, 0.9]), torch.tensor([1]), num_users=2)
     feedbacks = [env.step(torch.tensor([1, 2])) for _ in range(20)]  # left: 10 - 20·0.1 = 8 and 10 - 20·0.2 = 6
     assert not any(feedback.done.any() for feedback in feedbacks[:19])
     assert feedbacks[19].truncated.all() and not feedbacks[19].terminated.any()
 
 
-def test_who_leaves_in_the_last_step_is_terminated_not_truncated(fixed):
+def test_batch_env_terminates_rather_than_truncates_in_the_last_step(fixed):
     env = BatchEnv(fixed([1e-12, 0.9]), torch.tensor([1]), num_users=2, horizon=5)
     for _ in range(5):
         feedback = env.step(torch.tensor([1, 2]))
@@ -50,7 +50,7 @@ def test_who_leaves_in_the_last_step_is_terminated_not_truncated(fixed):
 
 
 @pytest.mark.parametrize("evaluation", [False, True])
-def test_users_at_once_behave_as_each_alone(net, evaluation):
+def test_batch_env_users_at_once_behave_as_each_alone(net, evaluation):
     settings = {"seed": 3, "evaluation": evaluation}
     for number in (1, 7):
         few, many = BatchEnv(net, FIRST, number, **settings), BatchEnv(net, FIRST, 256, **settings)
@@ -66,7 +66,7 @@ def test_users_at_once_behave_as_each_alone(net, evaluation):
 
 
 @torch.no_grad()
-def test_a_response_does_not_depend_on_who_stands_beside(net):
+def test_response_net_does_not_depend_on_the_batch(net):
     net.eval()
     length = torch.tensor([1, 2, 5, 12, 20])
     history = torch.randint(1, 31, (5, 20), generator=torch.Generator().manual_seed(0))
@@ -83,12 +83,12 @@ def test_a_response_does_not_depend_on_who_stands_beside(net):
     assert together.std() > 0.05  # these users do differ
 
 
-def test_users_shared_by_two_processes_are_the_same_users(net):
+def test_batch_env_users_shared_by_two_processes_are_the_same_users(net):
     whole, second = BatchEnv(net, FIRST, 50), BatchEnv(net, FIRST, 20, first_user=30)
     assert torch.equal(whole.items[30:], second.items) and second.user.tolist() == list(range(30, 50))
 
 
-def test_first_items(net):
+def test_batch_env_first_items_depend_on_seed_or_are_fixed_in_evaluation(net):
     env = BatchEnv(net, FIRST, 200, seed=1)
     first = env.items[:, 0]
     assert set(first.tolist()) == set(FIRST.tolist())
@@ -100,7 +100,7 @@ def test_first_items(net):
     assert test.items[:, 0].tolist() == [3, 5, 7, 11, 13, 3, 5]
 
 
-def test_reset_leaves_the_others_untouched(net):
+def test_batch_env_reset_leaves_the_others_untouched(net):
     env = BatchEnv(net, FIRST, 6)
     for t in range(3):
         env.step(actions(env, t))
@@ -118,7 +118,7 @@ def test_reset_leaves_the_others_untouched(net):
     assert torch.equal(env.items, after["items"])
 
 
-def test_a_user_who_begins_anew_remembers_nothing_while_others_go_on(net):
+def test_batch_env_reset_clears_the_state_of_one_user(net):
     # Patient users, so that nobody leaves, all of whose episodes begin with the same item.
     rules = [PatienceExit(start=1000.0)]
     env, fresh = BatchEnv(net, FIRST[:1], 3, rules), BatchEnv(net, FIRST[:1], 1, rules)
@@ -135,7 +135,7 @@ def test_a_user_who_begins_anew_remembers_nothing_while_others_go_on(net):
     assert env.length.tolist() == [19, 9, 19]
 
 
-def test_a_world_begun_anew_by_seed_is_a_new_world_of_that_seed(net):
+def test_batch_env_restart_equals_a_new_environment(net):
     env, new = BatchEnv(net, FIRST, 50, seed=1), BatchEnv(net, FIRST, 50, seed=2, first_user=7)
     for t in range(4):
         env.step(actions(env, t))
@@ -149,7 +149,7 @@ def test_a_world_begun_anew_by_seed_is_a_new_world_of_that_seed(net):
         new.reset(theirs.done)
 
 
-def test_what_was_handed_out_does_not_change_later(net):
+def test_batch_env_returned_tensors_do_not_change_later(net):
     env = BatchEnv(net, FIRST, 4)
     items, copy = env.items, env.items.clone()
     env.step(actions(env, 0))
@@ -157,7 +157,7 @@ def test_what_was_handed_out_does_not_change_later(net):
     assert torch.equal(items, copy)
 
 
-def test_the_final_state_stays_until_reset(fixed):
+def test_batch_env_final_state_stays_until_reset(fixed):
     env = BatchEnv(fixed([1e-12, 0.9]), torch.tensor([1]), num_users=2)
     for _ in range(5):
         env.step(torch.tensor([1, 2]))
@@ -170,7 +170,7 @@ def test_the_final_state_stays_until_reset(fixed):
     assert env.length.tolist() == [1, 7] and not env.done.any()
 
 
-def test_a_saved_world_continues_as_if_never_left(net):
+def test_batch_env_continues_exactly_from_its_state_dict(net):
     env, other = BatchEnv(net, FIRST, 8, seed=4), BatchEnv(net, FIRST, 8, seed=4)
 
     def play(env: BatchEnv, start: int, stop: int) -> list[torch.Tensor]:
@@ -191,7 +191,7 @@ def test_a_saved_world_continues_as_if_never_left(net):
     assert torch.equal(env.items, other.items) and torch.equal(env.episode, other.episode)
 
 
-def test_answers_step_by_step_are_those_of_the_whole_history(net):
+def test_batch_env_cached_responses_equal_those_of_the_whole_history(net):
     """Through partial resets, users who have left and are not reset for a while, and a restore in mid-episode."""
     net.intercept.fill_(-1.0)
     env, other = BatchEnv(net, FIRST, 8, seed=4), BatchEnv(net, FIRST, 8, seed=5)
@@ -208,19 +208,19 @@ def test_answers_step_by_step_are_those_of_the_whole_history(net):
     assert env.episode.min() > 1
 
 
-def test_worlds_that_share_a_net_do_not_share_what_they_remember(net):
+def test_batch_env_shares_no_cache_with_others_of_the_same_net(net):
     env, alone = BatchEnv(net, FIRST, 4), BatchEnv(net, FIRST, 4)
     for t in range(6):
         BatchEnv(net, FIRST, 4, seed=9).step(actions(env, t + 1))
         assert torch.equal(env.step(actions(env, t)).reward, alone.step(actions(alone, t)).reward)
 
 
-def test_users_of_another_net_are_refused(net, fixed):
+def test_batch_env_refuses_the_state_of_another_net(net, fixed):
     with pytest.raises(ValueError, match="resume with the same reward model"):
         BatchEnv(net, FIRST, 3).load_state_dict(BatchEnv(fixed([0.5] * 30), FIRST, 3).state_dict())
 
 
-def test_first_items_do_not_depend_on_how_the_episodes_came_about(net):
+def test_batch_env_first_items_depend_on_user_and_episode_alone(net):
     """Drawn ahead, again and again, for users who are many episodes apart: user by user the same sequence."""
     ahead, single = BatchEnv(net, FIRST, 3, seed=6), BatchEnv(net, FIRST, 3, seed=6)
     turns = torch.arange(3) + 2
@@ -236,13 +236,13 @@ def test_first_items_do_not_depend_on_how_the_episodes_came_about(net):
         assert single.items[:, 0].tolist() == [sequence[episode - 1] for sequence in sequences]
 
 
-def test_a_world_of_another_size_is_refused(net):
+def test_batch_env_refuses_the_state_of_another_size(net):
     with pytest.raises(ValueError, match="resume with the same users"):
         BatchEnv(net, FIRST, 3).load_state_dict(BatchEnv(net, FIRST, 4).state_dict())
 
 
 @pytest.mark.parametrize("action", [-1, 0, 31])
-def test_an_id_out_of_range_is_refused(net, action):
+def test_batch_env_id_out_of_range_is_refused(net, action):
     env = BatchEnv(net, FIRST, 2)
     with pytest.raises(ValueError, match=f"action {action} is no item: ids go from 1 to 30"):
         env.step(torch.tensor([1, action]))
@@ -250,12 +250,12 @@ def test_an_id_out_of_range_is_refused(net, action):
 
 
 @pytest.mark.parametrize("bad", [torch.tensor([1]), torch.tensor([1.0, 2.0]), torch.tensor([[1], [2]])])
-def test_actions_of_another_form_are_refused(net, bad):
+def test_batch_env_actions_of_another_form_are_refused(net, bad):
     with pytest.raises(ValueError, match="actions must be"):
         BatchEnv(net, FIRST, 2).step(bad)
 
 
-def test_a_recommendation_after_the_end_is_refused(fixed):
+def test_batch_env_recommendation_after_the_end_is_refused(fixed):
     env = BatchEnv(fixed([1e-12, 0.9]), torch.tensor([1]), num_users=2)
     for _ in range(5):
         env.step(torch.tensor([1, 2]))
@@ -263,7 +263,7 @@ def test_a_recommendation_after_the_end_is_refused(fixed):
         env.step(torch.tensor([1, 2]))
 
 
-def test_nan_is_refused(net):
+def test_batch_env_nan_is_refused(net):
     env = BatchEnv(net, FIRST, 2)
     with torch.no_grad():
         net.bias[4] = torch.nan
@@ -274,18 +274,18 @@ def test_nan_is_refused(net):
 
 @pytest.mark.parametrize("name", ["bias", "encoder.item_embedding.weight", "intercept"])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_weights_that_are_no_numbers_are_refused_before_anybody_comes(net, name, value):
+def test_batch_env_refuses_weights_that_are_not_finite(net, name, value):
     net.state_dict()[name].view(-1)[-1] = value
     with pytest.raises(ValueError, match=f"response net's {name} holds NaN or infinity"):
         BatchEnv(net, FIRST, 2)
 
 
-def test_a_reward_scale_that_is_no_number_is_refused(net):
+def test_batch_env_refuses_a_reward_scale_that_is_not_finite(net):
     with pytest.raises(ValueError, match="reward_scale is nan"):
         BatchEnv(net, FIRST, 2, reward_scale=float("nan"))
 
 
-def test_repeats_are_legal_and_a_rule_of_ones_own_is_asked(fixed):
+def test_batch_env_repeats_are_legal_and_a_rule_of_ones_own_is_asked(fixed):
     class LeavesOnRepeat(ExitRule):
         def start(self, num_users, device):
             return torch.zeros(num_users, 0, device=device)
@@ -297,7 +297,7 @@ def test_repeats_are_legal_and_a_rule_of_ones_own_is_asked(fixed):
     assert env.step(torch.tensor([1, 2])).terminated.tolist() == [True, False]
 
 
-def test_dropout_is_off_and_nothing_has_a_gradient():
+def test_batch_env_dropout_is_off_and_nothing_has_a_gradient():
     torch.manual_seed(0)
     net = SequentialResponse(30, dim=8, dropout=0.9).train()
     answers = []

@@ -20,7 +20,7 @@ def users(log) -> SequentialResponse:
     return SequentialResponse(log.catalogue.num_items, dim=16)
 
 
-def test_the_random_policy_comes_into_range(log, users):
+def test_calibrate_brings_the_random_policy_into_range(log, users):
     users.bias.data += 1.5  # far too easy to please
     first = log.test.first_items()
     found = calibrate(World(users), first)
@@ -32,7 +32,7 @@ def test_the_random_policy_comes_into_range(log, users):
 
 
 @torch.no_grad()
-def test_calibration_replays_what_the_world_does(log, users):
+def test_calibration_play_equals_batch_env(log, users):
     first = log.test.first_items()
     items = random_episodes(World(users), first, 40, seed=0)
     env = BatchEnv(users, items[:, 0], 40, evaluation=True)
@@ -63,7 +63,7 @@ def test_references_never_repeat_and_greedy_is_best(log, users):
     assert references(env, log) == measured
 
 
-def test_most_similar_takes_the_best_neighbour_not_yet_shown():
+def test_textually_similar_takes_the_best_neighbour_not_yet_shown():
     neighbours = torch.tensor([[0, 0, 0], [2, 3, 4], [1, 3, 4], [4, 2, 1], [3, 1, 2]])
     items, length = torch.tensor([[2, 1, 0], [3, 4, 1], [4, 0, 0]]), torch.tensor([2, 3, 1])
     assert textually_similar(neighbours)(items, length, torch.arange(3)).tolist() == [3, 2, 3]

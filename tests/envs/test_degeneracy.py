@@ -33,7 +33,7 @@ def test_play_tells_causes_and_answers_worked_out_by_hand(fixed):
     found = play(shown([2, 3, 4, 5], [5, 6, 7, 8], [5, 9, 6, 7], [5, 6, 7, 9]), env)
     assert found.lengths.tolist() == [3, 4, 2, 4]
     assert found.causes == {"patience": 0.25, "LeavesAt": 0.5, "horizon": 0.25}  # leaving at the horizon is leaving
-    assert sorted(found.answers.tolist()) == pytest.approx([0.5] * 3 + [0.9] * 10)
+    assert sorted(found.responses.tolist()) == pytest.approx([0.5] * 3 + [0.9] * 10)
 
 
 def test_play_counts_the_first_of_several_rules(fixed):
@@ -45,8 +45,8 @@ def test_play_counts_the_first_of_several_rules(fixed):
 def test_play_returns_answers_that_add_up_to_the_return(net):
     env = World(net).env(torch.tensor([3, 4, 5]), 60, evaluation=True)
     found = play(uniformly_random(30, seed=0), env)
-    assert len(found.answers) == int(found.lengths.sum())
-    assert 5 * float(found.answers.sum()) == pytest.approx(60 * found.figures["return"], rel=1e-5)
+    assert len(found.responses) == int(found.lengths.sum())
+    assert 5 * float(found.responses.sum()) == pytest.approx(60 * found.figures["return"], rel=1e-5)
     assert sum(found.causes.values()) == pytest.approx(1.0)
 
 

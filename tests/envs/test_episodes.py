@@ -18,19 +18,19 @@ def scheme() -> Scratch:
     return scheme
 
 
-def test_argmax_is_the_most_probable_action(scheme):
+def test_argmax_of_takes_the_most_probable_action(scheme):
     expected = scheme.probabilities(ITEMS, LENGTH).argmax(1)
     assert torch.equal(argmax_of(scheme)(ITEMS, LENGTH, USER), expected)
 
 
-def test_samples_are_drawn_with_the_policys_probabilities(scheme):
+def test_sampled_from_draws_with_the_policys_probabilities(scheme):
     many = torch.arange(20_000)
     drawn = sampled_from(scheme, 0)(ITEMS[1:2].expand(len(many), -1), LENGTH[1:2].expand(len(many)), many)
     share = drawn.bincount(minlength=21) / len(many)
     assert torch.allclose(share, scheme.probabilities(ITEMS, LENGTH)[1], atol=0.01)
 
 
-def test_chance_belongs_to_seed_and_user(scheme):
+def test_sampled_from_depends_on_seed_and_user_alone(scheme):
     def play(seed: int, users: int) -> torch.Tensor:
         torch.manual_seed(1)
         env = BatchEnv(SequentialResponse(20, dim=8), torch.arange(1, 11), users, evaluation=True)

@@ -44,7 +44,7 @@ def play(world: BatchEnv, *actions: int) -> int | None:
 
 @pytest.mark.parametrize("again", [1, 2])
 @pytest.mark.parametrize("turn", range(9))
-def test_the_window_by_hand(turn, again):
+def test_similarity_exit_window_by_hand(turn, again):
     # Turn 0 recommends item 1, this turn item 1 again or item 2, its only neighbour within 0.2; what lies between is
     # near nothing. The window holds the seven latest recommendations: at turn 7 those of turns 0 to 6, at turn 8 no
     # longer turn 0. At turn 0 itself nothing was recommended yet.
@@ -53,30 +53,30 @@ def test_the_window_by_hand(turn, again):
 
 
 @pytest.mark.parametrize(("window", "leaves"), [(1, False), (2, False), (3, True), (7, True)])
-def test_the_window_counts_recommendations(window, leaves):
+def test_similarity_exit_window_counts_recommendations(window, leaves):
     assert play(env(window=window), 1, 10, 19, 1) == (3 if leaves else None)
 
 
-def test_near_is_closer_than_the_threshold_not_as_close():
+def test_similarity_exit_near_is_closer_than_the_threshold_not_as_close():
     distance = float(torch.cdist(Line().table().T[[1]].double(), Line().table().T[[4]].double()))
     assert play(env(threshold=distance), 1, 4) is None
     assert play(env(threshold=distance * 1.0001), 1, 4) == 1
 
 
-def test_the_first_recommendation_never_ends_an_episode_and_padding_is_near_nothing():
+def test_similarity_exit_first_recommendation_never_ends_an_episode_and_padding_is_near_nothing():
     for action in range(1, 21):
         assert play(env(threshold=100.0), action) is None
         assert play(env(threshold=100.0), action, 21 - action) == 1
 
 
-def test_thirty_steps_truncate():
+def test_similarity_exit_thirty_steps_truncate():
     world = env(threshold=0.1)
     for turn in range(30):
         feedback = world.step(torch.tensor([turn % 20 + 1]))
     assert feedback.truncated.all() and not feedback.terminated.any()
 
 
-def test_a_user_reset_while_others_go_on_has_an_empty_window():
+def test_similarity_exit_user_reset_while_others_go_on_has_an_empty_window():
     world = env(users=3, threshold=0.1)
     world.step(torch.tensor([1, 2, 3]))
     feedback = world.step(torch.tensor([1, 3, 4]))
@@ -87,7 +87,7 @@ def test_a_user_reset_while_others_go_on_has_an_empty_window():
     assert world.step(torch.tensor([2, 2, 3])).done.tolist() == [False, True, True]
 
 
-def test_what_would_end_an_episode_is_what_ends_it():
+def test_similarity_exit_what_would_end_an_episode_is_what_ends_it():
     generator = torch.Generator().manual_seed(0)
     world = env(users=3, threshold=0.4, window=3)
     rule = world.exit_rules[0]
@@ -103,14 +103,14 @@ def test_what_would_end_an_episode_is_what_ends_it():
     assert 100 < ended < 500
 
 
-def test_a_saved_world_remembers_what_was_recommended():
+def test_similarity_exit_window_is_saved():
     world, resumed = env(threshold=0.1), env(threshold=0.1)
     play(world, 1, 2, 3)
     resumed.load_state_dict(world.state_dict())
     assert play(resumed, 2) == 0 and play(world, 4) is None
 
 
-def test_a_saved_world_continues_as_if_never_left():
+def test_similarity_exit_continues_exactly_from_a_state_dict():
     world = env(users=3, threshold=0.2)
     generator = torch.Generator().manual_seed(1)
     actions = torch.randint(1, 21, (40, 3), generator=generator)
@@ -130,7 +130,7 @@ def test_a_saved_world_continues_as_if_never_left():
     assert go_on(resumed, 10, 40) == expected and any(map(any, expected))
 
 
-def test_a_rating_that_is_no_number_is_refused():
+def test_similarity_exit_rating_that_is_no_number_is_refused():
     class Broken(Line):
         def rate(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
             return torch.where(item == 5, torch.nan, super().rate(user, item))
@@ -139,7 +139,7 @@ def test_a_rating_that_is_no_number_is_refused():
         BatchEnv(Broken(), USERS, 1, [SimilarityExit()])
 
 
-def test_users_who_click_have_no_table_of_ratings(net):
+def test_similarity_exit_refuses_a_net_of_clicks(net):
     with pytest.raises(UserError, match="SequentialResponse has none"):
         BatchEnv(net, torch.tensor([1]), 1, [SimilarityExit()])
 
@@ -157,7 +157,7 @@ def coat(tmp_path_factory):
 
 
 @pytest.mark.parametrize("target", [4.0, 6.0])
-def test_the_threshold_is_calibrated_to_the_length_of_random_episodes(coat, target):
+def test_calibrate_exit_reaches_the_target_length(coat, target):
     log, net = coat
     world = World(net, [SimilarityExit()], 30, 1.0)
     found = calibrate_exit(world, log.test.first_items(), target)
@@ -167,7 +167,7 @@ def test_the_threshold_is_calibrated_to_the_length_of_random_episodes(coat, targ
     assert abs(references(again, log)["random"]["length"] - target) < 2
 
 
-def test_greedy_keeps_out_of_the_exit(coat):
+def test_one_step_greedy_avoids_the_similarity_exit(coat):
     log, net = coat
     world = World(net, [SimilarityExit()], 10, 1.0)
     calibrate_exit(world, log.test.first_items(), 4.0)

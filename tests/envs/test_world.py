@@ -39,7 +39,7 @@ def rewrite(folder, change) -> None:
 
 
 @torch.no_grad()
-def test_saved_and_read_from_the_run_or_from_the_folder_itself(net, tmp_path):
+def test_world_is_saved_and_loaded_from_the_run_or_the_folder_itself(net, tmp_path):
     net.intercept.fill_(-0.7)
     World(net, [Impatient(3, mood="good"), PatienceExit(5.0)], horizon=7, reward_scale=2.0).save(
         tmp_path / "world", "c0ffee"
@@ -54,7 +54,7 @@ def test_saved_and_read_from_the_run_or_from_the_folder_itself(net, tmp_path):
         assert (read.horizon, read.reward_scale) == (7, 2.0)
 
 
-def test_all_of_it_is_in_force_in_its_env(net):
+def test_world_env_applies_its_settings(net):
     env = World(net, [Impatient(2)], horizon=7, reward_scale=3.0).env(FIRST, 2, evaluation=True)
     p = net.score_item(env.items, env.length, torch.tensor([4, 4])).sigmoid()
     assert torch.allclose(env.step(torch.tensor([4, 4])).reward, 3 * p)
@@ -62,24 +62,24 @@ def test_all_of_it_is_in_force_in_its_env(net):
     assert env.items.shape == (2, 9)
 
 
-def test_a_net_of_ones_own_with_its_parents_arguments(tmp_path):
+def test_world_loads_a_subclass_with_its_parents_arguments(tmp_path):
     World(Wider(20, shift=2.0, dim=8, layers=2)).save(tmp_path, "c0ffee")
     read = World.load(tmp_path).response
     assert isinstance(read, Wider) and read.shift == 2.0 and len(read.encoder.blocks.layers) == 2
 
 
-def test_defaults_are_written_down_too(net):
+def test_world_defaults_are_written_down_too(net):
     """Another version of the code may have others."""
     assert World(net).config["exit_rules"][0]["init_args"]["leave_below"] == 1.0
 
 
 class TestRefused:
-    def test_users_of_another_catalogue(self, net, tmp_path):
+    def test_world_refuses_another_catalogue(self, net, tmp_path):
         World(net).save(tmp_path / "world", "c0ffee")
         with pytest.raises(UserError, match=r"another catalogue \(30 items"):
             World.load(tmp_path, "badcafe")
 
-    def test_no_users_there(self, tmp_path):
+    def test_world_refuses_an_empty_folder(self, tmp_path):
         with pytest.raises(UserError, match="name a finished reward run"):
             World.load(tmp_path)
 
@@ -93,26 +93,26 @@ class TestRefused:
             ("ialp.envs.MaxSteps", "does not take these arguments"),
         ],
     )
-    def test_a_rule_that_is_not_there_any_more(self, net, tmp_path, class_path, said):
+    def test_world_refuses_a_missing_rule(self, net, tmp_path, class_path, said):
         World(net, [Impatient(3)]).save(tmp_path, "c0ffee")
         rewrite(tmp_path, lambda config: config["exit_rules"][0].update(class_path=class_path))
         with pytest.raises(UserError, match=said) as error:
             World.load(tmp_path)
         assert str(error.value).startswith(f"{tmp_path}/config.json: ")
 
-    def test_a_net_that_is_none(self, net, tmp_path):
+    def test_world_refuses_a_net_that_is_none(self, net, tmp_path):
         World(net).save(tmp_path, "c0ffee")
         rewrite(tmp_path, lambda config: config["response"].update(class_path="ialp.envs.PatienceExit"))
         with pytest.raises(UserError, match="PatienceExit is no ResponseNet"):
             World.load(tmp_path)
 
-    def test_a_description_that_is_none(self, net, tmp_path):
+    def test_world_refuses_a_damaged_description(self, net, tmp_path):
         World(net).save(tmp_path, "c0ffee")
         rewrite(tmp_path, lambda config: config.pop("exit_rules"))
         with pytest.raises(UserError, match=r"config\.json: describes no world \(KeyError: 'exit_rules'\)"):
             World.load(tmp_path)
 
-    def test_what_could_not_be_read_back_before_anything_is_trained(self, net):
+    def test_world_refuses_parts_that_could_not_be_saved(self, net):
         class Local(Impatient):
             pass
 
@@ -121,7 +121,7 @@ class TestRefused:
         with pytest.raises(UserError, match=r"Impatient cannot be saved with a run: .*a Tensor cannot be written down"):
             World(net, [Impatient(torch.tensor(3))])
 
-    def test_episodes_longer_than_the_net_reads(self, net):
+    def test_world_refuses_episodes_longer_than_the_net_reads(self, net):
         World(net, horizon=32)
         with pytest.raises(UserError, match="horizon 33: the response net reads 32 items"):
             World(net, horizon=33)

@@ -5,7 +5,7 @@ from ialp.errors import UserError
 from ialp.nets import ActorCritic, SASRec, at_length
 
 
-def test_states_ignore_what_comes_after():
+def test_actor_critic_states_ignore_what_comes_after():
     torch.manual_seed(0)
     encoder = SASRec(20, dim=8, layers=2, heads=2, max_length=6).eval()
     short, long = encoder(torch.tensor([[3, 5, 0, 0]])), encoder(torch.tensor([[3, 5, 9, 11]]))
@@ -18,7 +18,7 @@ def test_at_length_takes_the_last_item():
     assert torch.equal(at_length(hidden, torch.tensor([1, 4])), torch.stack([hidden[0, 0], hidden[1, 3]]))
 
 
-def test_heads_give_the_same_for_all_items_as_for_those_asked():
+def test_item_head_gather_equals_forward_at_the_items():
     policy = ActorCritic(20, dim=8, layers=1, heads=2, max_length=6)
     state = torch.randn(3, 8)
     item = torch.tensor([[1, 20], [4, 5], [6, 0]])
@@ -29,7 +29,7 @@ def test_heads_give_the_same_for_all_items_as_for_those_asked():
     )
 
 
-def test_text_start_prefers_what_reads_like_the_last_item():
+def test_actor_critic_started_from_text_prefers_similar_items():
     torch.manual_seed(0)
     policy = ActorCritic(6, dim=8, layers=1, heads=1, max_length=4)
     embeddings = torch.nn.functional.one_hot(torch.tensor([0, 1, 1, 2, 2, 3, 3]), 8).float()
@@ -39,7 +39,7 @@ def test_text_start_prefers_what_reads_like_the_last_item():
     assert logits[0, 4] > logits[0, [1, 2, 5, 6]].max()
 
 
-def test_a_user_is_a_token_made_of_his_features():
+def test_actor_critic_embeds_a_user_by_features():
     torch.manual_seed(0)
     policy = ActorCritic(6, dim=8, layers=1, heads=1, max_length=4, num_users=3, user_width=2)
     features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
@@ -50,7 +50,7 @@ def test_a_user_is_a_token_made_of_his_features():
     assert policy.encoder.user_embedding.weight.grad.abs().sum() > 0
 
 
-def test_users_never_met_are_taken_by_their_features_and_others_refused(tmp_path):
+def test_actor_critic_takes_new_users_and_refuses_other_features(tmp_path):
     policy = ActorCritic(6, dim=8, layers=1, heads=1, max_length=4, num_users=3, user_width=2)
     policy.encoder.set_user_features(torch.rand(5, 2))
     assert policy.state(torch.tensor([[11, 2]]), torch.tensor([2])).shape == (1, 8)  # the fifth user
@@ -58,7 +58,7 @@ def test_users_never_met_are_taken_by_their_features_and_others_refused(tmp_path
         policy.encoder.set_user_features(torch.rand(5, 4))
 
 
-def test_what_is_saved_knows_its_users(tmp_path):
+def test_actor_critic_saves_user_features(tmp_path):
     policy = ActorCritic(6, dim=8, layers=1, heads=1, max_length=4, num_users=3, user_width=2)
     policy.encoder.set_user_features(torch.rand(3, 2))
     policy.save_pretrained(tmp_path, "f" * 64)
@@ -68,7 +68,7 @@ def test_what_is_saved_knows_its_users(tmp_path):
 
 
 @pytest.mark.parametrize("q_temperature", [None, 0.5])
-def test_sharpening_divides_the_logits(q_temperature):
+def test_actor_critic_divide_logits_divides_the_logits(q_temperature):
     policy = ActorCritic(num_items=5, dim=8, q_temperature=q_temperature)
     state = torch.randn(3, 8)
     before = policy.logits(state).detach()

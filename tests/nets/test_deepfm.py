@@ -19,7 +19,7 @@ def histories(*users: int) -> torch.Tensor:
     return torch.tensor([[6 + user, user + 1, 0] for user in users])
 
 
-def test_a_rating_is_the_linear_part_plus_every_pair_of_fields_plus_the_deep_part(net):
+def test_deepfm_rate_is_linear_plus_pairwise_plus_deep_part(net):
     user, item = 1, 4
     fields = [
         net.user.weight[user],
@@ -35,14 +35,14 @@ def test_a_rating_is_the_linear_part_plus_every_pair_of_fields_plus_the_deep_par
     assert torch.allclose(rated, 3.0 + linear + pairs + deep, atol=1e-5)
 
 
-def test_it_starts_at_the_mean_rating():
+def test_deepfm_starts_at_the_mean_rating():
     net = DeepFM(num_items=5, num_users=3, user_width=2, item_width=4)
     net.start_from(torch.rand(3, 2), torch.rand(6, 4), mean=2.5)
     rated = net.eval().rate(torch.tensor([0, 1, 2]), torch.tensor([1, 2, 5]))
     assert (rated - 2.5).abs().max() < 0.5
 
 
-def test_answers_stay_within_the_bounds_and_depend_on_the_user_alone(net):
+def test_deepfm_ratings_stay_in_bounds_and_depend_on_the_user_alone(net):
     items = histories(0, 2)
     table = net.table()
     assert table.shape == (3, 6) and table.min() >= 1 and table.max() <= 5
@@ -54,7 +54,7 @@ def test_answers_stay_within_the_bounds_and_depend_on_the_user_alone(net):
     assert torch.allclose(net.activation(net.score(states, item.unsqueeze(1))).squeeze(1), expected, atol=1e-6)
 
 
-def test_the_table_is_made_anew_after_training(net):
+def test_deepfm_table_is_made_anew_after_training(net):
     before = net.table()
     net.train()
     with torch.no_grad():
@@ -62,7 +62,7 @@ def test_the_table_is_made_anew_after_training(net):
     assert not torch.equal(net.eval().table(), before)
 
 
-def test_gradients_reach_every_part(net):
+def test_deepfm_gradients_reach_every_part(net):
     net.train()
     net.rate(torch.tensor([0, 1]), torch.tensor([1, 2])).sum().backward()
     assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in net.parameters())

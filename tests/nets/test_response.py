@@ -18,7 +18,7 @@ HISTORY, LENGTH = torch.tensor([[3, 4, 5, 0], [6, 0, 0, 0]]), torch.tensor([3, 1
 
 
 @torch.no_grad()
-def test_a_logit_is_state_times_item_plus_bias_plus_intercept(net):
+def test_sequential_response_logit_by_hand(net):
     logits = net(HISTORY, LENGTH)
     state = net.encoder(HISTORY)[0, 2]
     assert logits.shape == (2, 21)
@@ -28,11 +28,11 @@ def test_a_logit_is_state_times_item_plus_bias_plus_intercept(net):
 
 
 @torch.no_grad()
-def test_what_follows_a_history_does_not_count(net):
+def test_sequential_response_ignores_items_past_the_length(net):
     longer = torch.tensor([[3, 4, 5, 17, 2]])
     assert torch.allclose(net(longer, torch.tensor([3])), net(HISTORY[:1], LENGTH[:1]), atol=1e-6)
 
 
-def test_a_history_longer_than_the_net_reads_is_refused(net):
+def test_sequential_response_refuses_a_history_that_is_too_long(net):
     with pytest.raises(UserError, match=r"a history of 33 items, but this net was built for 32 \(max_length"):
         net(torch.ones(1, 33, dtype=torch.int64), torch.tensor([33]))

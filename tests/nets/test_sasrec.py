@@ -20,7 +20,7 @@ def net(request) -> SASRec:
 
 
 @torch.no_grad()
-def test_states_item_by_item_are_those_of_one_pass(net):
+def test_sasrec_append_equals_forward(net):
     states, cache = net(ITEMS), net.init_cache(3, 5)
     for t in range(5):
         rows = (t < LENGTH).nonzero().squeeze(1)
@@ -29,7 +29,7 @@ def test_states_item_by_item_are_those_of_one_pass(net):
 
 
 @torch.no_grad()
-def test_histories_of_any_length_stand_side_by_side_and_begin_anew_without_clearing(net):
+def test_sasrec_cache_holds_histories_of_any_length_and_needs_no_clearing(net):
     states, cache = net(ITEMS), net.init_cache(3, 5)
     position = torch.tensor([0, 2, 1])  # user 1 ends first, then the others, and all begin anew
     for row in range(3):

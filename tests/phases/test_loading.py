@@ -9,8 +9,10 @@ from ialp.datamodules import SessionDataModule
 from ialp.envs import PatienceExit, World
 from ialp.errors import UserError
 from ialp.nets.response import SequentialResponse
-from ialp.phases import IALPPretrain, RewardModel
+from ialp.phases import RewardModel
 from ialp.phases.objectives import Clicks
+from tests.golden.bench import Bench
+from tests.golden.runs import RUNS
 from tests.phases.test_reward_model import small_net
 
 QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
@@ -66,6 +68,20 @@ def test_load_from_checkpoint_refuses_other_files(fitted, tmp_path):
     for path, reason in ((tmp_path / "none.ckpt", "no such checkpoint"), (broken, "no checkpoint that can be read")):
         with pytest.raises(UserError, match=f"{path}: {reason}"):
             RewardModel.load_from_checkpoint(path)
-    if hasattr(IALPPretrain, "build_nets"):
-        with pytest.raises(UserError, match=r"a checkpoint of .*RewardModel, not of .*IALPPretrain"):
-            IALPPretrain.load_from_checkpoint(fitted[1])
+
+
+def test_load_from_checkpoint_refuses_a_checkpoint_of_another_class(fitted):
+    class Other(RewardModel):
+        pass
+
+    with pytest.raises(UserError, match=r"a checkpoint of .*RewardModel, not of .*Other"):
+        Other.load_from_checkpoint(fitted[1])
+
+
+@pytest.mark.parametrize("name", ["reward_clicks", "reward_ratings"])
+def test_load_from_checkpoint_reads_those_of_the_command_line(name, tmp_path):
+    folder = Bench(tmp_path).run(name)
+    loaded, world = RewardModel.load_from_checkpoint(folder / "checkpoints" / "last.ckpt"), World.load(folder)
+    assert loaded.net.init_args == world.response.init_args
+    assert loaded.objective.init_args == RUNS[name]["model"]["init_args"]["objective"]["init_args"]
+    assert loaded.make_net.keywords.items() >= RUNS[name]["model"]["init_args"]["net"]["init_args"].items()

@@ -46,13 +46,13 @@ def fitted(source, tmp_path_factory):
     return folder, model
 
 
-def test_it_beats_the_naive_predictors_where_taste_is_in_the_features(fitted):
+def test_ratings_beat_the_naive_predictors_where_features_explain_taste(fitted):
     errors = fitted[1].results()["random_ratings"]
     assert errors["net"]["rmse"] < 0.8 * errors["user and item bias"]["rmse"] <= 0.8 * errors["global mean"]["rmse"]
     assert errors["net"]["mae"] < errors["user and item bias"]["mae"]
 
 
-def test_the_world_pays_ratings_and_is_calibrated(fitted, source):
+def test_ratings_world_pays_ratings_and_is_calibrated(fitted, source):
     folder, model = fitted
     log = source.load()
     calibration = model.results()["calibration"]
@@ -67,18 +67,18 @@ def test_the_world_pays_ratings_and_is_calibrated(fitted, source):
     assert env.items.shape == (24, 32)
 
 
-def test_the_references_are_written(fitted):
+def test_ratings_references_are_written(fitted):
     references = json.loads((fitted[0] / "references.json").read_text())
     assert references["greedy"]["return"] > references["random"]["return"] > 10
 
 
-def test_a_log_without_ratings_is_refused(tmp_path):
+def test_ratings_log_without_ratings_is_refused(tmp_path):
     with pytest.raises(UserError, match="this log has no ratings; RatingsDataModule takes one such as"):
         RatingsDataModule(BuiltinLog(num_tracks=60, num_sessions=80)).setup()
     with pytest.raises(UserError, match="this log has no ratings; objective Ratings takes one such as"):
         train(RewardModel(DeepFM, Ratings()), SessionDataModule(BuiltinLog(num_tracks=60, num_sessions=80)), tmp_path)
 
 
-def test_a_net_without_ratings_is_refused(source, tmp_path):
+def test_ratings_net_without_ratings_is_refused(source, tmp_path):
     with pytest.raises(UserError, match=r"model\.net must be a RatingNet"):
         train(RewardModel(SequentialResponse, Ratings()), RatingsDataModule(source), tmp_path)

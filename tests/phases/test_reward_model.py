@@ -51,12 +51,12 @@ def fitted(tmp_path_factory):
     return folder, *fit(folder, epochs=6)
 
 
-def test_it_learns_what_follows(fitted):
+def test_reward_model_learns_what_follows(fitted):
     results = fitted[1].results()
     assert results["val_auc"] > 0.6 and results["val_hit_rate"] > 0.15  # chance: 0.5 and 0.1
 
 
-def test_the_world_is_calibrated_and_written(fitted):
+def test_reward_model_world_is_calibrated_and_written(fitted):
     folder, model, data, _ = fitted
     calibration = model.results()["calibration"]
     assert 0.3 <= calibration["average_reward"] <= 0.5 and 5.0 <= calibration["length"] <= 5.5
@@ -70,7 +70,7 @@ def test_the_world_is_calibrated_and_written(fitted):
     json.dumps(model.results())
 
 
-def test_the_best_epoch_is_the_world(fitted):
+def test_reward_model_best_epoch_is_the_world(fitted):
     folder, _, _, best = fitted
     kept = torch.load(best.best_model_path, weights_only=True)["state_dict"]
     read = World.load(folder).response
@@ -93,7 +93,7 @@ class LeavesAfter(ExitRule):
 
 
 @pytest.mark.parametrize(("patience", "length"), [(3, 3), (9, 4)])
-def test_what_it_chose_is_in_force_online_and_in_evaluate(source, tmp_path, patience, length):
+def test_reward_model_settings_apply_online_and_in_evaluate(source, tmp_path, patience, length):
     """Users leave after `patience` steps, by a rule of one's own, or are cut after 4; a click is worth 2."""
     reward, online = tmp_path / "reward", tmp_path / "online"
     model = RewardModel(small_net, exit_rules=[LeavesAfter(patience)], horizon=4, reward_scale=2.0)
@@ -117,7 +117,7 @@ def test_what_it_chose_is_in_force_online_and_in_evaluate(source, tmp_path, pati
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_world(tmp_path):
+def test_reward_model_same_seed_gives_the_same_world(tmp_path):
     first, second = (fit(tmp_path / name, epochs=2)[0].results() for name in ("a", "b"))
     assert first == second
 
@@ -130,7 +130,7 @@ def test_binary_loss_by_hand():
     assert float(binary_loss(logits, candidates)) == pytest.approx(expected, rel=1e-6)
 
 
-def test_calibration_is_printed_and_a_bad_one_warned_of(capsys, caplog):
+def test_report_calibration_prints_it_and_warns_of_a_bad_one(capsys, caplog):
     with caplog.at_level(logging.WARNING):
         report_calibration(Calibration(intercept=-1.25, average_reward=0.4, length=5.2))
         assert not caplog.records

@@ -29,6 +29,12 @@ def test_regret_table_agrees_with_hand_computed_figures(tmp_path, write_online):
     }
 
 
+def test_regret_table_leaves_out_a_method_that_ends_before_the_horizon(tmp_path, write_online):
+    write_online(tmp_path, "scratch", 0, returns=[2.0] * 21)
+    write_online(tmp_path, "set", 0, scheme=SET, returns=[2.0] * 5)
+    assert list(rows(regret_table(worlds(tmp_path)), "LFM, users in training")) == ["A2C"]
+
+
 def test_cost_table_has_the_wall_time_of_the_longest_runs(runs):
     assert rows(cost_table(worlds(runs)), "LFM")["A2C"] == ["2", "2,000", "10.00", "5.00", "–", "–", "–"]
 

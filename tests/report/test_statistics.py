@@ -85,17 +85,16 @@ def test_band_is_the_interval_at_every_point():
 
 def test_regret_is_the_area_below_the_level_per_step():
     # Level 10. 6 until step 2, then a line up to 10 at step 4, level from there: (4·2 + 4·2/2) / 10.
-    assert regret([2, 4, 10], [6.0, 10.0, 10.0], level=10, horizon=10) == pytest.approx(1.2)
-    assert regret([0, 100], [3.0, 3.0], level=10, horizon=10) == pytest.approx(7.0)
+    assert regret(np.array([2, 4, 10]), np.array([6.0, 10.0, 10.0]), level=10, horizon=10) == pytest.approx(1.2)
+    assert regret(np.array([0, 100]), np.array([3.0, 3.0]), level=10, horizon=10) == pytest.approx(7.0)
 
 
 def test_regret_above_the_level_is_zero():
-    # From 8 to 14 over ten steps the curve meets 10 at step 10/3: a triangle of height 2.
-    assert regret([0, 10], [8.0, 14.0], level=10, horizon=10) == pytest.approx(2 * (10 / 3) / 2 / 10)
-    assert regret([0, 10], [14.0, 8.0], level=10, horizon=10) == pytest.approx(2 * (10 / 3) / 2 / 10)
-    assert regret([0, 10], [12.0, 11.0], level=10, horizon=10) == 0
-
-
-def test_regret_of_a_curve_that_ends_before_the_horizon_is_none():
-    assert regret([1, 5], [1.0, 2.0], level=10, horizon=10) is None
-    assert regret([], [], level=10, horizon=10) is None
+    # From 8 to 14 over ten steps the curve meets 10 at step 10/3: a triangle of area 10/3.
+    assert regret(np.array([0, 10]), np.array([8.0, 14.0]), level=10, horizon=10) == pytest.approx(
+        2 * (10 / 3) / 2 / 10
+    )
+    assert regret(np.array([0, 10]), np.array([14.0, 8.0]), level=10, horizon=10) == pytest.approx(
+        2 * (10 / 3) / 2 / 10
+    )
+    assert regret(np.array([0, 10]), np.array([12.0, 11.0]), level=10, horizon=10) == 0

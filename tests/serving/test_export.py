@@ -46,7 +46,7 @@ CASES = [(kind, "torch_export") for kind in KINDS] + [
 
 
 @pytest.mark.parametrize(("kind", "format"), CASES)
-def test_exported_and_read_back_it_gives_the_same(kind, format, run_of, tmp_path):
+def test_export_read_back_gives_the_runs_probabilities(kind, format, run_of, tmp_path):
     needs_runtime(format)
     path = export(open_finished(run_of(kind)), format, str(tmp_path / f"policy{SUFFIXES[format]}"))
     policy, play, log = load_policy(run_of(kind)).eval(), read_back(path), open_finished(run_of(kind)).log
@@ -59,7 +59,7 @@ def test_exported_and_read_back_it_gives_the_same(kind, format, run_of, tmp_path
             torch.testing.assert_close(ours.sum(1), torch.ones(batch), rtol=0, atol=1e-5)
 
 
-def test_it_is_told_apart_from_other_policies(run_of):
+def test_largest_difference_tells_policies_apart(run_of):
     """The comparison that an export must pass: passed by the same policy, by no other, nor under another mask."""
     finished = open_finished(run_of("plain"))
     assert largest_difference(finished, finished.policy.probabilities) == 0
@@ -68,7 +68,7 @@ def test_it_is_told_apart_from_other_policies(run_of):
     assert largest_difference(finished, lambda items, length: torch.zeros(len(items), 60)) == float("inf")
 
 
-def test_what_differs_is_not_written(run_of, tmp_path, monkeypatch):
+def test_export_what_differs_is_not_written(run_of, tmp_path, monkeypatch):
     finished = open_finished(run_of("plain"))
 
     def off(program):
@@ -81,7 +81,7 @@ def test_what_differs_is_not_written(run_of, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_beside_it_lies_what_it_takes_to_serve_it(run_of, tmp_path, capsys):
+def test_export_writes_description_and_items_beside_the_file(run_of, tmp_path, capsys):
     path = tmp_path / "deep" / "coats.pt2"
     assert main(["export", "--ckpt", str(run_of("users")), "--out", str(path)]) == 0
     said = capsys.readouterr().out
@@ -100,7 +100,7 @@ def test_beside_it_lies_what_it_takes_to_serve_it(run_of, tmp_path, capsys):
     assert lines[7]["text"] == log.catalogue.render(7) and lines[31] == {"number": 31, "id": "user 0", "text": ""}
 
 
-def test_what_does_not_act_is_left_out(run_of):
+def test_export_what_does_not_act_is_left_out(run_of):
     """Of three policies two have a share, and each acts by one of its heads."""
     names = exporting.ServedPolicy(load_policy(run_of("mixture"))).state_dict()
     heads = {name for name in names if name.endswith("head.weight")}
@@ -108,12 +108,12 @@ def test_what_does_not_act_is_left_out(run_of):
 
 
 class TestBadInput:
-    def test_a_run_that_is_not_finished(self, tmp_path):
+    def test_open_finished_refuses_an_unfinished_run(self, tmp_path):
         (tmp_path / "config.yaml").write_text("data: {}")
         with pytest.raises(UserError, match=r"not finished \(it has no done\.json\); `ialp fit --config"):
             open_finished(tmp_path)
 
-    def test_no_run_at_all(self, tmp_path, run_of):
+    def test_open_finished_refuses_a_folder_without_run(self, tmp_path, run_of):
         with pytest.raises(UserError, match="no such run folder or checkpoint"):
             open_finished(tmp_path / "absent")
         with pytest.raises(UserError, match="no run folder"):
@@ -121,20 +121,20 @@ class TestBadInput:
         with pytest.raises(UserError, match=f"name the run's: .*{run_of('plain').name}"):
             open_finished(run_of("plain") / "policy")
 
-    def test_a_name_of_another_kind(self, run_of, tmp_path):
+    def test_export_refuses_another_suffix(self, run_of, tmp_path):
         with pytest.raises(UserError, match=r"ends in \.pt2"):
             export(open_finished(run_of("plain")), out=str(tmp_path / "policy.onnx"))
 
-    def test_a_format_that_is_none(self, run_of, capsys):
+    def test_export_refuses_an_unknown_format(self, run_of, capsys):
         assert main(["export", "--ckpt", str(run_of("plain")), "--format", "pickle"]) == 2
         assert "invalid choice: 'pickle'" in capsys.readouterr().err
 
-    def test_without_the_packages(self, run_of, monkeypatch):
+    def test_export_names_a_missing_package(self, run_of, monkeypatch):
         monkeypatch.setitem(sys.modules, "onnxscript", None)
         with pytest.raises(UserError, match=r'needs onnxscript: pip install "ialp\[onnx\]"'):
             export(open_finished(run_of("plain")), "onnx")
 
-    def test_data_of_another_catalogue(self, run_of, tmp_path):
+    def test_open_finished_refuses_data_of_another_catalogue(self, run_of, tmp_path):
         with pytest.raises(UserError, match="does not come from a folder"):
             open_finished(run_of("plain"), data_root=str(tmp_path))
         copy_of = tmp_path / "runs" / "tiny" / "0-ffffffff"
@@ -170,15 +170,15 @@ class TestCheckpoint:
         torch.save({"state_dict": weights}, path)
         return path
 
-    def test_the_last_one_is_the_run(self, run):
+    def test_open_finished_takes_the_last_checkpoint(self, run):
         finished = open_finished(self.write(run, 0.0))
         assert finished.folder.samefile(run) and finished.policy.weights == [0.0, 0.3, 0.7]
 
-    def test_an_earlier_one_is_refused(self, run):
+    def test_open_finished_refuses_an_earlier_checkpoint(self, run):
         with pytest.raises(UserError, match="not the run's final policy"):
             open_finished(self.write(run, 1e-3))
 
-    def test_a_broken_one_is_refused(self, run):
+    def test_open_finished_refuses_a_broken_checkpoint(self, run):
         path = self.write(run, 0.0)
         path.write_bytes(path.read_bytes()[:100])
         with pytest.raises(UserError, match="no checkpoint that can be read"):

@@ -9,7 +9,7 @@ from ialp.serving.policy import encode
 
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("users", [0, 5])
-def test_the_states_are_those_of_the_encoder(layers, users):
+def test_served_policy_states_are_those_of_the_encoder(layers, users):
     """Every weight random, biases and norms too: none may be forgotten."""
     torch.manual_seed(0)
     encoder = SASRec(9, dim=16, layers=layers, heads=4, max_length=7, num_users=users, user_width=3 if users else 0)

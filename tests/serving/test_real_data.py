@@ -43,7 +43,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.mark.parametrize("format", ["torch_export", "onnx"])
-def test_exported_it_gives_the_same(run, format, tmp_path, capsys) -> None:
+def test_export_of_real_data_gives_the_runs_probabilities(run, format, tmp_path, capsys) -> None:
     """The verb itself compares, and refuses above 1e-5."""
     if format == "onnx":
         pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ialp[onnx]'")
@@ -55,7 +55,7 @@ def test_exported_it_gives_the_same(run, format, tmp_path, capsys) -> None:
     assert card["catalogue"]["items"] == log.catalogue.num_items and card["largest_difference"] <= 1e-5
 
 
-def test_recommendations_have_their_texts(run, capsys) -> None:
+def test_recommend_on_real_data_shows_texts(run, capsys) -> None:
     folder, log = run
     user = ["--user", "7"] if len(log.user_features) else []
     shown = log.catalogue.ids[:3]

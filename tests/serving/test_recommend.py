@@ -33,7 +33,7 @@ def coat(tmp_path) -> FinishedRun:
     return counting(CoatLog(str(write_coat(tmp_path))).load(), tmp_path)
 
 
-def test_the_best_come_first_without_those_shown(finished, log):
+def test_recommend_ranks_items_not_yet_shown(finished, log):
     rows = recommend(finished, [60, 58, 1], top=3)
     assert [row["id"] for row in rows] == [log.names[59], log.names[57], log.names[56]]
     assert [row["rank"] for row in rows] == [1, 2, 3]
@@ -42,12 +42,12 @@ def test_the_best_come_first_without_those_shown(finished, log):
     assert rows[0]["text"] == log.catalogue.render(59)
 
 
-def test_items_that_may_be_shown_again_are(finished, log):
+def test_recommend_repeats_items_where_the_policy_may(finished, log):
     finished.policy.repeats = True
     assert recommend(finished, [60], top=1)[0]["probability"] == pytest.approx(60 / TOTAL)
 
 
-def test_of_a_long_history_the_latest_is_read_and_nothing_is_shown_twice(finished, log, capsys):
+def test_recommend_reads_the_latest_of_a_long_history_and_repeats_nothing(finished, log, capsys):
     history = [60, 59, 1, 2, 3, 4, 5, 6]  # the policy reads six
     rows = recommend(finished, history, top=1)
     assert rows[0]["id"] == log.names[58]
@@ -55,29 +55,29 @@ def test_of_a_long_history_the_latest_is_read_and_nothing_is_shown_twice(finishe
     assert capsys.readouterr().err == "note: a history of 8: the policy reads the latest 6\n"
 
 
-def test_the_user_is_not_among_what_is_forgotten():
+def test_latest_keeps_the_user():
     assert latest([31, 1, 2, 3, 4], 3, num_items=30) == [31, 3, 4]
     assert latest([1, 2, 3, 4], 3, num_items=30) == [2, 3, 4]
     assert latest([31, 1], 3, num_items=30) == [31, 1]
 
 
-def test_more_than_there_is(finished, capsys):
+def test_recommend_lists_what_is_left_where_more_is_asked(finished, capsys):
     assert len(recommend(finished, [1, 2], top=500)) == 58
     assert capsys.readouterr().err == "note: --top 500: of 60 items 58 may be shown\n"
 
 
-def test_nothing_left(finished):
+def test_recommend_refuses_a_history_of_all_items(finished):
     with pytest.raises(UserError, match="holds all 60 items"):
         recommend(finished, list(range(1, 61)))
 
 
-def test_ids_are_csv():
+def test_split_ids_reads_csv():
     assert split_ids(' a1 ,"one, two", b c,,\nd\n') == ["a1", "one, two", "b c", "d"]
     assert split_ids('"say ""yes"""') == ['say "yes"']
     assert split_ids(" \n") == []
 
 
-def test_a_mistyped_id_gets_its_near_match(finished, log):
+def test_history_of_names_an_id_near_a_mistyped_one(finished, log):
     known = log.catalogue.ids[4]
     with pytest.raises(UserError, match=f'has no item "{known}x" \\(60 items\\); did you mean "{known}"'):
         history_of(finished, [log.catalogue.ids[0], f"{known}x"])
@@ -85,7 +85,7 @@ def test_a_mistyped_id_gets_its_near_match(finished, log):
         history_of(finished, ["§"])
 
 
-def test_an_empty_history(finished, coat):
+def test_history_of_refuses_an_empty_history(finished, coat):
     with pytest.raises(UserError, match="an empty history"):
         history_of(finished, [])
     with pytest.raises(UserError, match="--user 0 … 39"):
@@ -93,21 +93,21 @@ def test_an_empty_history(finished, coat):
 
 
 class TestUsers:
-    def test_a_user_begins_the_history(self, coat, capsys):
+    def test_history_of_begins_with_the_user(self, coat, capsys):
         assert history_of(coat, ["4", "0"], user=3) == [34, 5, 1]
         assert history_of(coat, ["user 3", "4"]) == [34, 5]
         assert history_of(coat, [], user=39) == [70]
         assert not capsys.readouterr().err
 
-    def test_a_user_is_never_recommended(self, coat):
+    def test_recommend_user_is_never_recommended(self, coat):
         rows = recommend(coat, [34, 30], top=100)
         assert len(rows) == 29 and rows[0]["id"] == "28"
 
-    def test_without_one_it_says_so(self, coat, capsys):
+    def test_history_of_notes_a_missing_user(self, coat, capsys):
         assert history_of(coat, ["4"]) == [5]
         assert "begin with a user (--user 0 … 39)" in capsys.readouterr().err
 
-    def test_who_is_not_there(self, coat, finished):
+    def test_history_of_refuses_an_unknown_user(self, coat, finished):
         with pytest.raises(UserError, match="0 … 39"):
             history_of(coat, [], user=40)
         with pytest.raises(UserError, match="leave it out"):
@@ -116,7 +116,7 @@ class TestUsers:
             history_of(coat, ["4", "user 3"])
 
 
-def test_a_table_holds_no_commands_to_the_terminal():
+def test_table_holds_no_control_characters():
     rows = [{"rank": 1, "probability": 0.25, "id": "a\x1b[2J", "text": "two\nlines"}]
     assert table(rows).splitlines() == [
         "rank  probability  id     text",
@@ -125,7 +125,7 @@ def test_a_table_holds_no_commands_to_the_terminal():
 
 
 class TestVerb:
-    def test_table(self, run_of, log, capsys):
+    def test_recommend_prints_a_table(self, run_of, log, capsys):
         shown = ",".join(log.catalogue.ids[:2])
         assert main(["recommend", "--ckpt", str(run_of("mixture")), "--history", shown, "--top", "3"]) == 0
         header, *lines = capsys.readouterr().out.splitlines()
@@ -136,7 +136,7 @@ class TestVerb:
         ]
         assert all(log.catalogue.render(item) in line for item, line in zip(best, lines, strict=True))
 
-    def test_json_of_a_history_from_standard_input(self, run_of, log, capsys, monkeypatch):
+    def test_recommend_json_of_a_history_from_standard_input(self, run_of, log, capsys, monkeypatch):
         monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(log.catalogue.ids[:9]) + "\n"))
         arguments = ["--ckpt", str(run_of("plain")), "--history", "-", "--top", "2", "--format", "json"]
         assert main(["recommend", *arguments]) == 0
@@ -146,7 +146,7 @@ class TestVerb:
         assert said.err == "note: a history of 9: the policy reads the latest 6\n"
 
     @pytest.mark.parametrize("given", [["--history", ""], ["--history", "nothing"], ["--history", "1", "--top", "0"]])
-    def test_bad_input_is_one_line(self, run_of, given, capsys):
+    def test_recommend_bad_input_is_one_line(self, run_of, given, capsys):
         assert main(["recommend", "--ckpt", str(run_of("plain")), *given]) == 2
         said = capsys.readouterr()
         assert not said.out and said.err.startswith("ialp: error: ") and said.err.count("\n") == 1
@@ -159,7 +159,7 @@ def recommend_numbers(run, history: list[int], top: int) -> list[int]:
     return probabilities[0].topk(top).indices.tolist()
 
 
-def test_an_id_with_a_comma_is_found(tmp_path, log):
+def test_history_of_finds_an_id_with_a_comma(tmp_path, log):
     catalogue = Catalogue(["a, b", "c d", "e"], {"title": ["one", "two", "three"]})
     tiny = Log("tiny", catalogue, log.train, log.test)
     assert history_of(counting(tiny, tmp_path), split_ids('"a, b",c d')) == [1, 2]

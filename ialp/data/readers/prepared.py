@@ -153,17 +153,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}: a prepared folder has it; see ialp data prepare --help") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg}): prepare the log again") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text: prepare the log again") from None
-    if not isinstance(manifest, dict):
-        raise UserError(f"{path}: not what ialp data prepare writes: prepare the log again")
+    except ValueError as error:  # no JSON, or no UTF-8
+        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise UserError(f"{path}{line}: not JSON ({error}): prepare the log again") from None
     for key, kind in KEYS.items():
-        if not isinstance(manifest.get(key), kind):
+        if not isinstance(manifest, dict) or not isinstance(manifest.get(key), kind):
             raise UserError(f"{path}: no {key}, or none of the right kind: prepare the log again")
     if manifest["format"] != FORMAT:
         raise UserError(f"{path}: format {manifest['format']}, this version reads {FORMAT}: prepare the log again")
