@@ -24,7 +24,7 @@ from tests.helpers.coat_files import write_coat
 CONFIGS = Path(__file__).parents[1] / "configs"
 STAGES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 OVERLAYS = sorted(
-    path for room in ("loggers", "oracles", "strategies", "supports") for path in CONFIGS.glob(f"{room}/*")
+    path for room in ("loggers", "oracles", "strategies", "large") for path in CONFIGS.glob(f"{room}/*")
 )
 SWEEPS = sorted((CONFIGS / "sweeps").glob("*.yaml"))
 DATASETS = ("lfm", "industry", "coat")
@@ -221,13 +221,14 @@ def test_base_log_and_method_compose_on_the_command_line_as_in_a_file(plan: Plan
     assert plan(*parts).fingerprint == ours.fingerprint
 
 
-@pytest.mark.parametrize("name", ["lfm_policyset", "lfm_finetune_episodes", "lfm_pretrain"])
-def test_sampled_support_goes_on_top_of_any_policy(plan: Plan, name: str) -> None:
+@pytest.mark.parametrize("name", ["lfm_policyset", "lfm_policyset_episodes"])
+def test_large_catalogue_overlay_goes_on_top_of_a_policy_set(plan: Plan, name: str) -> None:
     main_job = ["--config", str(CONFIGS / f"{name}.yaml")]
-    before, after = plan(*main_job), plan(*main_job, "--config", str(CONFIGS / "supports" / "sampled.yaml"))
-    assert before.config["model"]["init_args"]["support"] is None
-    assert after.config["model"]["init_args"]["support"]["class_path"] == "ialp.rl.SampledSoftmax"
-    assert before.fingerprint != after.fingerprint
+    before, after = plan(*main_job), plan(*main_job, "--config", str(CONFIGS / "large" / "policyset.yaml"))
+    model, wrapped = (stage.config["model"]["init_args"] for stage in (before, after))
+    assert wrapped["scheme"]["class_path"].endswith("BlockwisePolicySet")
+    assert wrapped["scheme"]["init_args"]["learner_start"] == model["scheme"]["init_args"]["learner_start"]
+    assert wrapped["pretrained"] == after.upstream["pretrained"].folder.as_posix()
 
 
 def test_judge_overlay_reaches_tuning_and_pre_training(plan: Plan) -> None:

@@ -15,6 +15,7 @@ PACKAGES = (
     "ialp.data",
     "ialp.data.readers",
     "ialp.rl.schemes",
+    "ialp.rl.large",
     "ialp.rl",
     "ialp.oracle",
     "ialp.nets",
