@@ -35,9 +35,18 @@ def main() -> None:
         WRITERS[arguments.reader](root / "data", arguments)
         size = sum(file.stat().st_size for file in (root / "data").iterdir())
         options = ["--name", "Big"] if arguments.reader == "amazon" else []
-        verb = ["data", "prepare", arguments.reader, "--root", str(root / "data"), *options, "--out", str(root / "out")]
+        command = [
+            "data",
+            "prepare",
+            arguments.reader,
+            "--root",
+            str(root / "data"),
+            *options,
+            "--out",
+            str(root / "out"),
+        ]
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "ialp", *verb], check=True)
+        subprocess.run([sys.executable, "-m", "ialp", *command], check=True)
         seconds = time.perf_counter() - start
         written = sum(file.stat().st_size for file in (root / "out").iterdir())
     peak = peak_mib(resource.getrusage(resource.RUSAGE_CHILDREN))

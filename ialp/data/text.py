@@ -3,13 +3,16 @@
 import re
 import unicodedata
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
 from torch import Tensor
 
 from ialp.data.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array  # imported where it is used: ialp.data loads quickly
 
 WORD = re.compile(r"\w+")
 BLOCK = 512  # rows of the dense similarity matrix at a time: 9,000 items take 18 MB of it, not 320
@@ -20,11 +23,13 @@ def words(text: str) -> list[str]:
     return WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
-def tfidf(texts: list[str]) -> csr_array:
+def tfidf(texts: list[str]) -> "csr_array":
     """(I, V) float32 tf-idf of the texts, rows L2-normalised; a text without words is a row of zeros.
 
     idf = ln((1 + n) / (1 + df)) + 1, over the n texts that have words.
     """
+    from scipy.sparse import csr_array
+
     counts = [Counter(words(text)) for text in texts]
     vocabulary = {word: column for column, word in enumerate(sorted(set().union(*counts)))}
     rows = np.repeat(np.arange(len(texts)), [len(count) for count in counts])

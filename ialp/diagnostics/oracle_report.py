@@ -155,9 +155,8 @@ def measure(run: RunData, chosen: Any, cache: Path) -> OracleReport:
 
 
 def _evaluated(oracle: Oracle, threshold: float | None, data: Any) -> JudgeEvaluation:
-    held, bare = data.held_out_questions()
-    popular = data.popular_questions()
-    return evaluate_in_full(oracle, held, bare, popular, threshold, data.none_share, data.HELD_OUT_SEED)
+    batches = *data.held_out_questions(), data.popular_questions()
+    return evaluate_in_full(oracle, batches, threshold, data.none_share, data.HELD_OUT_SEED)
 
 
 def _injected(oracle: Oracle, data: Any, count: int) -> dict[str, dict[str, float]]:

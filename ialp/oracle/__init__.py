@@ -1,6 +1,15 @@
 """The oracle: a language model that judges which item a user would take next."""
 
-from ialp.oracle.backends import EmbeddingOracle, JudgeBackend, LexicalOracle, LocalLM, LoRA, ServerLM
+from ialp.oracle.backends import (
+    EmbeddingOracle,
+    JudgeBackend,
+    LexicalOracle,
+    Limits,
+    LocalLM,
+    LoRA,
+    RequestOptions,
+    ServerLM,
+)
 from ialp.oracle.cache import JudgementCache
 from ialp.oracle.config import OracleConfig, load_judge
 from ialp.oracle.oracle import BudgetExceeded, Judging, Oracle
@@ -14,12 +23,14 @@ __all__ = [
     "JudgementCache",
     "Judging",
     "LexicalOracle",
+    "Limits",
     "LoRA",
     "LocalLM",
     "Oracle",
     "OracleConfig",
     "PromptTemplate",
     "Questions",
+    "RequestOptions",
     "ServerLM",
     "load_judge",
 ]

@@ -1,6 +1,6 @@
 """What a judge is worth: its answers to questions whose answer is known, and the figures drawn from them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -133,20 +133,14 @@ def evaluate(
 
 
 def evaluate_in_full(
-    oracle: Oracle,
-    with_target: PromptBatch,
-    without_target: PromptBatch,
-    popular: PromptBatch,
-    none_threshold: float | None,
-    none_share: float,
-    seed: int,
+    oracle: Oracle, batches: Sequence[PromptBatch], none_threshold: float | None, none_share: float, seed: int
 ) -> JudgeEvaluation:
-    """The same, with popular others and another order of the candidates besides."""
+    """The same, with popular others (the third of the batches) and another order of the candidates besides."""
     start = perf_counter()
+    with_target, without_target, popular = batches
     found = evaluate(oracle, with_target, without_target, none_threshold)
     answers = oracle.answers(popular.questions)
-    batches = with_target, without_target
-    permuted = torch.cat([answers_permuted(oracle, batch.questions, seed) for batch in batches])
+    permuted = torch.cat([answers_permuted(oracle, batch.questions, seed) for batch in batches[:2]])
     seconds = perf_counter() - start
     cost = {
         "asked": oracle.asked,

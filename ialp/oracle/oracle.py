@@ -1,4 +1,4 @@
-"""The oracle: candidates are shuffled, questions asked once, answers kept, and put back in order."""
+"""The oracle: a judge behind a cache, asked about shuffled candidates, and how its answers become picks."""
 
 import hashlib
 import math
@@ -77,16 +77,11 @@ class Oracle:
         budget: int | None = None,
         none_threshold: float | None = None,
     ):
-        self.backend = backend
+        self.backend, self.template, self.catalogue = backend, template, catalogue
         self.cache = JudgementCache() if cache is None else cache
-        self.template = template
-        self.catalogue = catalogue
-        self.judging = judging or Judging()
-        self.budget = budget
+        self.judging, self.budget, self.none_threshold = judging or Judging(), budget, none_threshold
         self._share = 0, 1
-        self.none_threshold = none_threshold
-        self.asked = 0
-        self.hits = 0
+        self.asked = self.hits = 0
         backend.prepare(catalogue)
         # Once, and early: it may cover a source file, which somebody may edit while what was read of it still answers.
         self.identity = JudgeId(backend.fingerprint, backend.name)

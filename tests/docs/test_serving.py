@@ -60,7 +60,7 @@ def example(library: str) -> str:
     return code
 
 
-def test_recommendations(project: Path, capsys: pytest.CaptureFixture) -> None:
+def test_serving_recommend_runs_as_documented(project: Path, capsys: pytest.CaptureFixture) -> None:
     for command in commands("recommend"):
         assert run(command) == 0
     assert len(capsys.readouterr().out.splitlines()) == 11  # a header and ten items
@@ -70,7 +70,7 @@ def test_recommendations(project: Path, capsys: pytest.CaptureFixture) -> None:
     ("format", "library"),
     [("torch_export", "torch.export.load"), pytest.param("onnx", "onnxruntime", marks=pytest.mark.slow)],
 )
-def test_an_example_says_what_recommend_says(project, format, library, capsys) -> None:
+def test_serving_example_gives_what_recommend_gives(project, format, library, capsys) -> None:
     if format == "onnx":
         pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ialp[onnx]'")
         pytest.importorskip("onnxscript", reason="onnx is not installed: pip install 'ialp[onnx]'")
@@ -81,3 +81,14 @@ def test_an_example_says_what_recommend_says(project, format, library, capsys) -
     exec(compile(example(library), "docs/serving.md", "exec"), {})
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ids[:3]
     assert example(library).count("\n") <= 14
+
+
+def test_serving_in_python_recommends_what_the_command_does(project: Path, capsys: pytest.CaptureFixture) -> None:
+    [folder] = Path("runs/lfm_scratch_a2c").glob("0-*")
+    found: dict = {}
+    exec(compile(example("open_finished").replace(RUN, str(folder)), "docs/serving.md", "exec"), found)
+    capsys.readouterr()
+    assert run(commands("recommend")[0]) == 0
+    assert [row["id"] for row in found["rows"]] == [
+        line.split()[2] for line in capsys.readouterr().out.splitlines()[1:]
+    ]

@@ -38,7 +38,7 @@ def test_an_online_run_logs_its_curves_and_the_table_of_its_end(offline: Callabl
     content = json.loads(table.read_text())
     assert content["columns"] == ["policy", "at", "environment_steps", "return", "length", "average_reward"]
     at = [row[:3] for row in content["data"]]
-    assert at[:3] == [["Scratch A2C", "e = 0", 0], ["Scratch A2C", "e = 1", 36], ["Scratch A2C", "end (e = 2)", 72]]
+    assert at[:3] == [["A2C", "e = 0", 0], ["A2C", "e = 1", 36], ["A2C", "end (e = 2)", 72]]
     assert [row[0] for row in content["data"][3:]] == ["random", "popularity", "most similar", "greedy"]
     (folder,) = Path("runs/lfm_scratch_a2c").glob("0-*")
     last = (folder / "evaluation.csv").read_text().splitlines()[-1]

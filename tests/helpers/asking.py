@@ -5,8 +5,7 @@ from typing import Any
 
 import torch
 
-from ialp.oracle import PromptTemplate, Questions, ServerLM
-from ialp.oracle.backends.server import Limits, RequestOptions
+from ialp.oracle import Limits, PromptTemplate, Questions, RequestOptions, ServerLM
 from tests.helpers.fake_server import FakeServer
 
 

@@ -287,7 +287,7 @@ def test_local_lm_prompt_beyond_the_context(questions, tmp_path):
     ("arguments", "message"),
     [
         ({"model": "/no/such/folder"}, "judge /no/such/folder: no causal language model"),
-        ({"dtype": "float31"}, 'dtype "float31" is unknown'),
+        ({"dtype": "float31"}, 'judge.dtype is "float31"'),
     ],
 )
 def test_local_lm_judge_that_cannot_be_loaded(tiny_model, questions, arguments, message):
@@ -298,7 +298,7 @@ def test_local_lm_judge_that_cannot_be_loaded(tiny_model, questions, arguments, 
 def test_local_lm_arguments_are_checked():
     with pytest.raises(UserError, match="batch_tokens is 0"):
         LocalLM(batch_tokens=0)
-    with pytest.raises(UserError, match='quantization "nf5" is unknown: choose none, nf4'):
+    with pytest.raises(UserError, match=r'judge\.quantization is "nf5": choose none, nf4'):
         LocalLM(quantization="nf5")
 
 

@@ -1,5 +1,8 @@
 """Modules come back from their checkpoints: nets of the right size, own settings, weights."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from lightning import Trainer
@@ -85,3 +88,13 @@ def test_load_from_checkpoint_reads_those_of_the_command_line(name, tmp_path):
     assert loaded.net.init_args == world.response.init_args
     assert loaded.objective.init_args == RUNS[name]["model"]["init_args"]["objective"]["init_args"]
     assert loaded.make_net.keywords.items() >= RUNS[name]["model"]["init_args"]["net"]["init_args"].items()
+
+
+def test_docs_example_trains_a_reward_model_in_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "reward_model.md").read_text()
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    small = code.replace("BuiltinLog()", "BuiltinLog(num_tracks=60, num_sessions=80)").replace("=15", "=1")
+    found: dict = {}
+    exec(compile(small, "docs/reward_model.md", "exec"), found)
+    assert found["users"].num_users == 100 and (tmp_path / "runs/mine/references.json").is_file()

@@ -2,7 +2,16 @@
 
 from ialp.oracle.backends.base import JudgeBackend, LoRA
 from ialp.oracle.backends.local import LocalLM
-from ialp.oracle.backends.server import ServerLM
+from ialp.oracle.backends.server import Limits, RequestOptions, ServerLM
 from ialp.oracle.backends.similarity import EmbeddingOracle, LexicalOracle
 
-__all__ = ["EmbeddingOracle", "JudgeBackend", "LexicalOracle", "LoRA", "LocalLM", "ServerLM"]
+__all__ = [
+    "EmbeddingOracle",
+    "JudgeBackend",
+    "LexicalOracle",
+    "Limits",
+    "LoRA",
+    "LocalLM",
+    "RequestOptions",
+    "ServerLM",
+]

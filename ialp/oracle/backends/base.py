@@ -121,7 +121,7 @@ class JudgeBackend(Recorded, ABC):
             UserError: An argument has no value of its own to tell it by.
         """
         kind = type(self)
-        arguments = repr(list(self.init_args.items()))
+        arguments = repr(sorted(self.init_args.items()))
         if " at 0x" in arguments:
             raise UserError(f"judge {self.name}: arguments {arguments} do not tell one judge from another; "
                             "define `fingerprint`, from all that can change an answer")  # fmt: skip

@@ -48,8 +48,6 @@ def load_model(
 
     if model == BUILTIN or not sys.stderr.isatty():
         logging.disable_progress_bar()
-    if dtype not in DTYPES:
-        raise UserError(f'dtype "{dtype}" is unknown: choose {", ".join(DTYPES)}')
     options: dict[str, Any] = {"revision": revision, "dtype": getattr(torch, dtype)}
     if quantization == "nf4":
         options |= {"quantization_config": four_bits(dtype, device), "device_map": device}

@@ -14,6 +14,7 @@ from ialp.errors import UserError
 from ialp.oracle.backends.base import ORACLE_FILE, JudgeBackend, LoRA, Tuner, find_oracle, hash_of
 from ialp.oracle.backends.loading import (
     BUILTIN,
+    DTYPES,
     QUANTIZATIONS,
     hash_folder,
     identity,
@@ -52,7 +53,7 @@ class LocalLM(JudgeBackend):
         model: str = BUILTIN,
         adapter: str | None = None,
         revision: str | None = None,
-        dtype: str = "float32",
+        dtype: Literal["float32", "bfloat16", "float16"] = "float32",
         quantization: Literal["none", "nf4"] = "none",
         batch_tokens: int = 2048,
         checkpointing: bool = False,
@@ -60,8 +61,9 @@ class LocalLM(JudgeBackend):
     ):
         if batch_tokens < 1:
             raise UserError(f"judge.batch_tokens is {batch_tokens}: it must be at least 1")
-        if quantization not in QUANTIZATIONS:
-            raise UserError(f'quantization "{quantization}" is unknown: choose {", ".join(QUANTIZATIONS)}')
+        for name, value, known in (("dtype", dtype, DTYPES), ("quantization", quantization, QUANTIZATIONS)):
+            if value not in known:
+                raise UserError(f'judge.{name} is "{value}": choose {", ".join(known)}')
         self.model, self.adapter, self.revision = model, adapter, revision
         self.dtype, self.quantization, self.device = dtype, quantization, device
         self.batch_tokens, self.checkpointing = batch_tokens, checkpointing

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def as_they_arrive(
-    call: Callable[[int], T], count: int, threads: int, stop: Event, interrupted: Callable[[], bool] = bool
+    call: Callable[[int], T], count: int, threads: int, stop: Event, interrupted: Callable[[], bool] = lambda: False
 ) -> Iterator[tuple[int, T]]:
     """(i, call(i)) for all i below `count`, `threads` at a time, in the order in which they end.
 
