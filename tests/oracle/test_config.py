@@ -1,5 +1,7 @@
 """Judges from their configuration."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,11 @@ def test_load_judge_papers_model(tiny_model, catalogue, template):
     log_probabilities = judge.log_probabilities(Questions(template, [texts[1:3]], [texts[3:13]]))
     assert log_probabilities.shape == (1, 11)
     assert torch.allclose(log_probabilities.exp().sum(), torch.tensor(1.0))
+
+
+def test_load_judge_module_imports_no_heavy_library():
+    """Judges import transformers, PEFT, the client of the API or scipy when they are first asked."""
+    heavy = "transformers", "peft", "openai", "scipy", "lightning"
+    script = f"import sys, ialp.oracle; print(*[name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
