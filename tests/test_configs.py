@@ -1,5 +1,6 @@
 """Every config in the repository: found, planned, and each stage run for a step, on a log of one's own."""
 
+import inspect
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import yaml
 from ialp.cli.main import main
 from ialp.data.builtin import generate_sessions, generate_tracks
 from ialp.distributed import share_of_rank
+from ialp.experiment.class_names import find_class
 from ialp.experiment.planning import ManyPlanner
 from ialp.experiment.stages import Stage
 from tests.helpers.coat_files import write_coat
@@ -287,3 +289,52 @@ def _finished(folder: Path, name: str) -> None:
     if name.partition("_")[2].removesuffix("_episodes") in KINDS[3:]:
         assert (folder / "evaluation.csv").is_file() and (folder / "learning_curve.png").is_file()
         assert done["results"]["evaluation"]["adapted" if "frozen" not in name else "frozen"]["end"]["length"] >= 1
+
+
+def test_print_config_names_the_source_of_each_value_and_is_a_config(
+    plan: Plan, planner: ManyPlanner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, option = f"--config={CONFIGS / 'lfm_policyset.yaml'}", "--model.exploration=Greedy"
+    assert main(["fit", config, option, "--print_config"]) == 0
+    text = capsys.readouterr().out
+    for line in (
+        rf"max_epochs: 50  # {CONFIGS}/base/online.yaml:\d+",
+        rf"learner_start: pretrained  # {CONFIGS}/methods/policyset.yaml:\d+",
+        rf"pretrained_temperature: 0.25  # {CONFIGS}/lfm_policyset.yaml:3",
+        r"class_path: ialp.rl.Greedy  # command line",
+        r"lr_actor: null  # default of OnlineAdapt",
+        rf"log: \${{log}}  # {CONFIGS}/base/online.yaml:\d+",
+    ):
+        assert re.search(f"^ *{line}$", text, re.MULTILINE), line
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "printed.yaml").write_text(text)
+    assert plan("--config=elsewhere/printed.yaml").fingerprint == plan(config, option).fingerprint
+    assert main(["fit", config, "--print_config=skip_default"]) == 0
+    assert "# default" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "place", "expected"),
+    [
+        ("lfm_policyset", ["--model.algorithm=Reinforce"], "model.algorithm", {}),
+        ("lfm_policyset", ["--model.scheme.alpha=ExponentialAlpha"], "model.scheme.alpha", {}),
+        ("lfm_dqn", ["--model.algorithm=A2C", "--model.algorithm.trace=0.5"], "model.algorithm", {"trace": 0.5}),
+        ("lfm_pretrain", ["--data.sampler=FromPolicy"], "data.sampler", {}),
+        ("industry_oracle", ['--log={"class_path": "BuiltinLog", "init_args": {"seed": 3}}'], "log", {"seed": 3}),
+        ("lfm_oracle", ["--judge=LexicalOracle"], "judge", {}),
+        ("lfm_reward", ["--model.net=ialp.nets.DeepFM"], "model.net", {}),
+    ],
+)
+def test_class_that_replaces_another_starts_from_its_own_defaults(
+    plan: Plan, name: str, options: list[str], place: str, expected: dict[str, Any]
+) -> None:
+    found: Any = {"init_args": plan(f"--config={CONFIGS / name}.yaml", *options).config}
+    for key in place.split("."):
+        found = found["init_args"][key]
+    signature = inspect.signature(find_class(found["class_path"])).parameters
+    plain = {
+        key: list(each.default) if isinstance(each.default, tuple) else each.default for key, each in signature.items()
+    }
+    changed = {key: value for key, value in (found.get("init_args") or {}).items() if value != plain[key]}
+    changed.pop("split", None)  # a component of the log, here a dict
+    assert changed == expected

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("IALP_DEBUG"):
             raise
         return explain(error)
-    except SystemExit as end:  # argument parsers and stages that failed have said why
+    except SystemExit as end:  # argument parsers and stages that failed have printed why
         return end.code if isinstance(end.code, int) else int(end.code is not None)
 
 

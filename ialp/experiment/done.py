@@ -1,10 +1,10 @@
-"""What a finished run says of itself: done.json, written last."""
+"""done.json, the last file that a run writes."""
 
 import json
 from datetime import datetime
 from typing import Any
 
-from lightning import LightningModule, Trainer
+from lightning import Trainer
 
 from ialp.experiment.resume import ResumeCheckpoint
 from ialp.experiment.stages import Stage
@@ -13,25 +13,19 @@ from ialp.runs.folder import DONE
 from ialp.runs.provenance import code_version, versions
 
 
-def write_done(stage: Stage, trainer: Trainer, model: LightningModule, seconds: float) -> None:
+def write_done(stage: Stage, trainer: Trainer, model: Any, seconds: float) -> None:
     """Write done.json into the run's folder.
 
     Args:
-        stage: the run.
-        trainer: that has made it.
-        model: whose `results()`, if it has any, are written down.
-        seconds: that this attempt took; those of earlier ones are added.
+        stage: The run.
+        trainer: With which it was made.
+        model: Whose `results()`, if it has any, are written down.
+        seconds: Of this attempt; those of earlier ones are added.
     """
-    done = contents(stage, trainer, model, seconds)
-    write_atomically(stage.folder / DONE, json.dumps(done, indent=2, default=str) + "\n")
-
-
-def contents(stage: Stage, trainer: Trainer, model: Any, seconds: float) -> dict[str, Any]:
-    """What done.json holds."""
     log = stage.log
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     resume = next((each for each in callbacks if isinstance(each, ResumeCheckpoint)), None)
-    return {
+    done = {
         "stage": stage.name,
         "seed": stage.seed,
         "fingerprint": stage.fingerprint,
@@ -47,3 +41,4 @@ def contents(stage: Stage, trainer: Trainer, model: Any, seconds: float) -> dict
         "versions": versions(),
         "code": code_version(),
     }
+    write_atomically(stage.folder / DONE, json.dumps(done, indent=2, default=str) + "\n")

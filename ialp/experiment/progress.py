@@ -5,6 +5,7 @@ from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
+from typing_extensions import override
 
 
 class PlainProgress(ProgressBar):
@@ -21,20 +22,20 @@ class PlainProgress(ProgressBar):
         self.start = self.latest = time.monotonic()
         self.enabled = True
 
-    def disable(self) -> None:
-        """Lightning calls it on ranks other than the first."""
+    @override
+    def disable(self) -> None:  # on ranks other than the first
         self.enabled = False
 
+    @override
     def enable(self) -> None:
-        """Lightning's counterpart."""
         self.enabled = True
 
+    @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Time counts from here."""
         self.start = self.latest = time.monotonic()
 
+    @override
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """A line, if the latest is old enough."""
         now = time.monotonic()
         if self.enabled and now - self.latest >= self.seconds:
             self.latest = now

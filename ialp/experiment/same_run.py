@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
+from typing_extensions import override
 
 from ialp.distributed import check_share
 from ialp.errors import UserError
@@ -12,7 +13,7 @@ from ialp.experiment.stages import Stage
 
 
 class SameRun(Callback):
-    """Ends a run whose processes have planned different ones, before anything is learnt.
+    """Ends a run with a `UserError` if its processes have planned different ones, before anything is trained.
 
     Args:
         stage: what this process has planned.
@@ -21,12 +22,8 @@ class SameRun(Callback):
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
 
+    @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Compares this process's run with the first one's.
-
-        Raises:
-            UserError: They differ.
-        """
         first = trainer.strategy.broadcast(self.stage.fingerprint)
         if first != self.stage.fingerprint:
             raise UserError(

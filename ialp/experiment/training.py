@@ -97,19 +97,12 @@ class IALPCLI(LightningCLI):
     @override
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         add = parser.add_argument
-        add(
-            "--data_root",
-            type=str | None,
-            default=None,
-            help="Folder that holds the data; null: the built-in catalogue.",
-        )
+        add("--data_root", type=str | None, help="Folder that holds the data; null: the built-in catalogue.")
         add("--runs_dir", type=str, default="runs", help="Folder that the runs' folders are made in.")
-        add(
-            "--upstream", type=dict[str, str | None] | None, default=None, help="What the run builds on: config or run."
-        )
+        add("--upstream", type=dict[str, str | None] | None, help="What the run builds on: config or run.")
         add("--fixed_seed", type=bool, default=False, help="The stage keeps its seed, whichever run builds on it.")
         add("--resume", type=bool, default=True, help="Go on from the last checkpoint of a run that was cut off.")
-        add("--ckpt_path", type=str | None, default=None, help="A checkpoint to use in place of the run's own.")
+        add("--ckpt_path", type=str | None, help="A checkpoint to use in place of the run's own.")
         add("--missing", type=str, default="build", choices=["build", "fail"], help="What to do about missing stages.")
         add("--busy", type=str, default="refuse", choices=["refuse", "wait"], help="If another process makes this.")
         for key, base in (("log", LogSource), ("judge", JudgeBackend)):
@@ -286,10 +279,8 @@ class IALPCLI(LightningCLI):
                 self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=start, weights_only=True)
             else:
                 self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
-        except Terminated:
-            raise
-        except SystemExit:
-            if self.trainer.state.status == TrainerStatus.INTERRUPTED:
+        except SystemExit as end:
+            if not isinstance(end, Terminated) and self.trainer.state.status == TrainerStatus.INTERRUPTED:
                 raise KeyboardInterrupt from None
             raise
         if self.trainer.state.status != TrainerStatus.FINISHED:

@@ -12,6 +12,7 @@ from ialp.files import write_atomically
 from ialp.report.summary import final_rows
 from ialp.runs.data import FIGURES, RunData
 
+ID = "WANDB_RUN_ID"
 STEPS = "train/environment_steps"
 COLUMNS: list[Any] = ["policy", "at", "environment_steps", *FIGURES]
 
@@ -22,9 +23,12 @@ def begin(loggers: Iterable[Logger], stage: Stage, resumed: bool) -> None:
     for logger in loggers:
         if not isinstance(logger, WandbLogger):
             continue
-        if resumed and known.is_file():
-            os.environ.setdefault("WANDB_RUN_ID", known.read_text().strip())  # an id in the config comes first
+        resumes = resumed and known.is_file() and ID not in os.environ  # an id in the config comes first of all
+        if resumes:
+            os.environ[ID] = known.read_text().strip()
         run = logger.experiment
+        if resumes:
+            del os.environ[ID]
         write_atomically(known, f"{run.id}\n")
         settings = {key: stage.config.get(key) for key in ("model", "data", "trainer")}
         run.config.update({"stage": stage.name, "seed": stage.seed, "settings": settings}, allow_val_change=True)

@@ -1,15 +1,9 @@
 """The oracle: a language model that judges which item a user would take next."""
 
-from ialp.oracle.backends import (
-    EmbeddingOracle,
-    JudgeBackend,
-    LexicalOracle,
-    Limits,
-    LocalLM,
-    LoRA,
-    RequestOptions,
-    ServerLM,
-)
+from ialp.oracle.backends.base import JudgeBackend, LoRA
+from ialp.oracle.backends.local import LocalLM
+from ialp.oracle.backends.server import Limits, RequestOptions, ServerLM
+from ialp.oracle.backends.similarity import EmbeddingOracle, LexicalOracle
 from ialp.oracle.cache import JudgementCache
 from ialp.oracle.config import OracleConfig, load_judge
 from ialp.oracle.oracle import BudgetExceeded, Judging, Oracle

@@ -36,7 +36,7 @@ class RewardModel(LoadableModule):
     checkpoints hold the net before its calibration.
 
     Args:
-        net: The response net.
+        net: The response net; null: `SequentialResponse`.
         objective: Loss, metrics and calibration: `Clicks` or `Ratings`.
         lr: Learning rate of AdamW.
         weight_decay: Of AdamW.
@@ -49,7 +49,7 @@ class RewardModel(LoadableModule):
 
     def __init__(
         self,
-        net: Callable[[int], ResponseNet] = SequentialResponse,
+        net: Callable[[int], ResponseNet] | None = None,
         objective: Objective | None = None,
         lr: float = 3e-3,
         weight_decay: float = 0.0,
@@ -59,7 +59,7 @@ class RewardModel(LoadableModule):
         test_users: int = 500,
     ) -> None:
         super().__init__()
-        self.make_net = net
+        self.make_net = net or SequentialResponse
         self.net: ResponseNet
         self.objective = objective or Clicks()
         self.lr, self.weight_decay = lr, weight_decay

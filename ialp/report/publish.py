@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ialp.errors import UserError
-from ialp.files import write_atomically
+from ialp.files import remove_partial, write_atomically
 from ialp.report import inventory, results
 from ialp.report.collect import Collection, collect
 from ialp.report.comparison import World, worlds_of
@@ -50,6 +50,7 @@ def report(runs: Sequence[str | Path], out: str | Path, data_root: str | None = 
     worlds = worlds_of(collection)
     missing = inventory.coverage_table(worlds)
     parts = _parts(collection, worlds, missing, data_root, folder / "figures")
+    remove_partial(folder)  # of a report that was killed
     for table in (item for _, part in parts for item in part if isinstance(item, Table)):
         for suffix, write in (("md", markdown), ("tex", latex), ("csv", comma_separated)):
             write_atomically(folder / "tables" / f"{table.key}.{suffix}", write(table))

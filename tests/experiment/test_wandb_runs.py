@@ -1,13 +1,19 @@
 """What is logged to Weights & Biases, without a network."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
+from lightning.pytorch.loggers import WandbLogger
 
 from ialp.cli.main import main
+from ialp.experiment.stages import Stage
+from ialp.experiment.wandb_runs import begin
 
 pytest.importorskip("wandb", reason="the wandb extra is not installed")
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -21,6 +27,24 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     yield lambda: sorted(Path("runs/wandb").glob("offline-run-*"))
+
+
+def test_a_resumed_run_keeps_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_RUN_ID", raising=False)
+
+    class Logger(WandbLogger):
+        @property
+        def experiment(self) -> Any:
+            config = SimpleNamespace(update=lambda *_, **__: None)
+            return SimpleNamespace(id=os.environ.get("WANDB_RUN_ID", "drawn"), config=config)
+
+    for resumed, known, expected in ((False, "old", "drawn"), (True, "old", "old"), (True, None, "drawn")):
+        stage = Stage("world", tmp_path / str(expected), "a")
+        stage.folder.mkdir(exist_ok=True)
+        file = stage.folder / "wandb_id.txt"
+        file.write_text(f"{known}\n") if known else file.unlink(missing_ok=True)
+        begin([Logger()], stage, resumed)
+        assert file.read_text() == f"{expected}\n" and "WANDB_RUN_ID" not in os.environ
 
 
 @pytest.mark.slow

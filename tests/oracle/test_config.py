@@ -1,5 +1,7 @@
 """Judges from their configuration."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 import yaml
 
 from ialp.errors import UserError
+from ialp.experiment.composition import compose
 from ialp.oracle import LexicalOracle, LocalLM, Questions, load_judge
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "oracles"
@@ -40,14 +43,18 @@ def test_load_judge_mistake_is_named(judge, message):
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_load_judge_overlays_name_a_judge(path):
-    config = yaml.safe_load(path.read_text())
+    config = composed(path)
     assert list(config) == ["judge"]
     load_judge(config["judge"])
 
 
+def composed(path: Path) -> dict:
+    return yaml.safe_load(yaml.serialize(compose([f"--config={path}"]).tree, Dumper=yaml.SafeDumper))
+
+
 def test_load_judge_papers_model(tiny_model, catalogue, template):
     """The overlay as it is, but for the weights: a random Mistral in place of 15 GB."""
-    config = yaml.safe_load((CONFIGS / "mistral7b.yaml").read_text())["judge"]
+    config = composed(CONFIGS / "mistral7b.yaml")["judge"]
     judge = load_judge(config)
     assert isinstance(judge, LocalLM)
     assert (judge.model, judge.dtype) == ("mistralai/Mistral-7B-v0.1", "bfloat16")
@@ -56,3 +63,11 @@ def test_load_judge_papers_model(tiny_model, catalogue, template):
     log_probabilities = judge.log_probabilities(Questions(template, [texts[1:3]], [texts[3:13]]))
     assert log_probabilities.shape == (1, 11)
     assert torch.allclose(log_probabilities.exp().sum(), torch.tensor(1.0))
+
+
+def test_load_judge_module_imports_no_heavy_library():
+    """Judges import transformers, PEFT, the client of the API or scipy when they are first asked."""
+    heavy = "transformers", "peft", "openai", "scipy", "lightning"
+    script = f"import sys, ialp.oracle; print(*[name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

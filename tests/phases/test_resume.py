@@ -5,6 +5,7 @@ import csv
 import pytest
 import torch
 from lightning import Callback, Trainer, seed_everything
+from torch.utils.data import DataLoader
 
 from callbacks.ucb import UpperConfidence
 from ialp.datamodules import OnPolicyDataModule, OracleDataModule, ReplayDataModule, SessionDataModule
@@ -156,3 +157,15 @@ def test_a_checkpoint_of_more_processes_is_refused(source, tmp_path):
     AtomicCheckpointIO().save_checkpoint(checkpoint, path)
     with pytest.raises(UserError, match="of 2 processes and cannot go on in 1"):
         train(*make(), tmp_path, 1, path, callbacks=[ResumeCheckpoint()], **options)
+
+
+def test_a_plain_loader_leaves_only_the_last_checkpoint_and_a_warning(source, tmp_path, caplog):
+    class Plain(SessionDataModule):
+        def train_dataloader(self) -> DataLoader:
+            return DataLoader(self.training, 24, collate_fn=lambda batch: batch)
+
+    options = {"plugins": [AtomicCheckpointIO()], "callbacks": [ResumeCheckpoint(every_n_steps=1)]}
+    with caplog.at_level("WARNING", "ialp"):
+        train(RewardModel(), Plain(source), tmp_path, 1, **options)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
+    assert "no ialp.datamodules.ResumableLoader" in caplog.text and "it starts anew" in caplog.text

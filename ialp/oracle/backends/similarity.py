@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -40,7 +39,7 @@ class SimilarityJudge(JudgeBackend):
             self.none_threshold, self.scale = self._read_tuned(find_oracle(adapter) / ORACLE_FILE)
         self.catalogue: Catalogue | None = None
         self._rows: dict[str, int] = {}
-        self._vectors: Any = csr_array((0, 0))
+        self._vectors: Any = None
 
     @abstractmethod
     def embed(self, texts: list[str]) -> Any:
@@ -69,6 +68,8 @@ class SimilarityJudge(JudgeBackend):
 
     def scores(self, questions: Questions) -> Tensor:
         """(B, K) mean cosine of every candidate with the items of its history; 0 for an empty history."""
+        from scipy.sparse import csr_array
+
         batch, num_candidates = len(questions), questions.num_candidates
         counts = np.array([len(items) for items in questions.history])
         shown = self._look_up(questions.history)
