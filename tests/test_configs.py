@@ -25,9 +25,7 @@ from tests.helpers.coat_files import write_coat
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 STAGES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
-OVERLAYS = sorted(
-    path for room in ("loggers", "oracles", "strategies", "large") for path in CONFIGS.glob(f"{room}/*")
-)
+OVERLAYS = sorted(path for room in ("loggers", "oracles", "strategies", "large") for path in CONFIGS.glob(f"{room}/*"))
 SWEEPS = sorted((CONFIGS / "sweeps").glob("*.yaml"))
 DATASETS = ("lfm", "industry", "coat")
 BASELINES = ("scratch_a2c", "dqn", "reinforce")
