@@ -47,7 +47,6 @@ def test_online_adapt_does_not_train_what_it_refuses(compose, tmp_path):
         train(*compose("PolicySet", "DQN", "Greedy"), tmp_path)
 
 
-
 @pytest.mark.parametrize(("algorithm", "why"), [(DQN(), "trains no actor"), (Reinforce(), "replay buffer")])
 def test_pretrain_needs_an_actor_and_replays(algorithm, why):
     with pytest.raises(UserError, match=why):
