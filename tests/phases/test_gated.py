@@ -20,13 +20,13 @@ class Rigged(GatedPolicySet):
     """One policy likes what users like, the other what they do not.
 
     Args:
-        world: whose users.
+        world: folder of the reward run that has the users.
         good: φ is the one that pleases.
     """
 
-    def __init__(self, world: World, good: bool) -> None:
+    def __init__(self, world: str, good: bool) -> None:
         super().__init__(one_in=4, start=START, rise=300, fall=300, window=30, least=10)
-        self.liked, self.sign = 3 * world.response.bias.detach(), 1.0 if good else -1.0
+        self.liked, self.sign = 3 * World.load(world).response.bias.detach(), 1.0 if good else -1.0
 
     def build(self, pretrained, fresh) -> None:
         super().build(pretrained, fresh)
@@ -39,7 +39,7 @@ class Rigged(GatedPolicySet):
 def play(request, source, reward_run, pretrained, tmp_path):
     def run(good: bool, epochs: int, ckpt_path=None) -> OnlineAdapt:
         phase = OnlineAdapt if request.param == "replay" else OnlineEpisodes
-        module = phase(Rigged(World.load(reward_run), good), pretrained=str(pretrained), lr=1e-9, net=NET)
+        module = phase(Rigged(str(reward_run), good), pretrained=str(pretrained), lr=1e-9, net=NET)
         data = users(source, reward_run, steps_per_epoch=20, batch_size=8, test_users=2)
         if request.param == "episodes":
             data = OnPolicyDataModule(source, str(reward_run), users=8, rollouts_per_epoch=4, test_users=2)

@@ -132,7 +132,9 @@ def test_online_adapt_refuses_to_fine_tune_nothing(source, reward_run, tmp_path)
         adapt(source, reward_run, tmp_path, FineTune(), None)
 
 
-def test_pretrained_temperature_keeps_the_ranking_and_draws_the_best_where_cold(source, reward_run, pretrained, tmp_path):
+def test_pretrained_temperature_keeps_the_ranking_and_draws_the_best_where_cold(
+    source, reward_run, pretrained, tmp_path
+):
     for name, temperature in (("plain", 1.0), ("cold", 1e-4)):
         adapt(source, reward_run, tmp_path / name, FineTune(), pretrained, pretrained_temperature=temperature)
     plain, cold = (evaluation(tmp_path / name).row(0, named=True) for name in ("plain", "cold"))
@@ -155,12 +157,13 @@ def test_evaluation_samples_when_asked(source, reward_run, tmp_path):
     assert measured == {"always": [0, 1, 2, 3, 4], "reported": [0, 1, 2, 4], "never": []}
 
 
-def test_evaluation_clock_leaves_evaluations_out(source, reward_run, tmp_path):
-    class Slow(Evaluation):
-        def play(self, *arguments):
-            time.sleep(0.5)
-            return super().play(*arguments)
+class Slow(Evaluation):
+    def play(self, *arguments):
+        time.sleep(0.5)
+        return super().play(*arguments)
 
+
+def test_evaluation_clock_leaves_evaluations_out(source, reward_run, tmp_path):
     module = OnlineAdapt(Scratch(), net=NET, evaluation=Slow())
     started = time.perf_counter()
     train(module, users(source, reward_run, steps_per_epoch=2), tmp_path)

@@ -141,6 +141,17 @@ def test_online_phases_refuse_each_others_data(phase, source, reward_run):
         phase(Scratch(), net=NET).check_composition(data)
 
 
+def test_online_episodes_learns_as_often_as_there_are_passes(source, reward_run, tmp_path):
+    module = OnlineEpisodes(Scratch(), Kept(), net=NET)
+    train(module, episodes(source, reward_run, rollouts_per_epoch=1, passes=2), tmp_path, epochs=1)
+    batches = module.algorithm.batches
+    assert len(batches) == 2 * 3
+    first, second = (
+        sorted(row for batch in part for row in batch.items.tolist()) for part in (batches[:3], batches[3:])
+    )
+    assert [[*filter(None, row)] for row in first] == [[*filter(None, row)] for row in second]
+
+
 @pytest.mark.parametrize("at", [4, 6])
 def test_online_episodes_resumes_to_the_same_weights(at, source, reward_run, tmp_path):
     """In the midst of the minibatches of a rollout, and before one."""
