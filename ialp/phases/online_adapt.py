@@ -97,7 +97,11 @@ class OnlineAdapt(LoadableModule):
             UserError: They do not; it says why, and which keys to change.
         """
         if not isinstance(data, self.data_class):
-            raise UserError(f"data.class_path: {type(self).__name__} takes a {self.data_class.__name__}")
+            wanted = self.data_class.__name__
+            raise UserError(
+                f"model.class_path: {type(self).__name__} takes its data from {wanted}, not {type(data).__name__}: "
+                f"set data.class_path to ialp.datamodules.{wanted}, or model.class_path to another phase"
+            )
         if self.trains and (reason := self.algorithm.refusal(self.scheme, self.exploration, self.whole_episodes)):
             raise UserError(reason)
 

@@ -4,15 +4,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning import Trainer, seed_everything
 
 from ialp.data import BuiltinLog
 from ialp.datamodules import OracleDataModule, ReplayDataModule
 from ialp.envs import World
+from ialp.nets import NetConfig
 from ialp.nets.response import SequentialResponse
+from ialp.oracle import OracleConfig
 from ialp.phases import IALPPretrain, OnlineAdapt
+from tests.helpers.training import train
 
-NET = {"dim": 16, "layers": 1, "heads": 2}
+NET = NetConfig(dim=16, layers=1, heads=2)
+JUDGE = {"class_path": "ialp.oracle.LexicalOracle"}
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +26,19 @@ def source() -> BuiltinLog:
 @pytest.fixture(scope="session")
 def reward_run(source, tmp_path_factory) -> Path:
     """Users with opinions, though nobody's: random weights, spread out."""
-    folder = tmp_path_factory.mktemp("reward")
+    return write_world(source, tmp_path_factory.mktemp("reward"))
+
+
+@pytest.fixture(scope="session")
+def pretrained(source, tmp_path_factory) -> Path:
+    """A finished pretrain run; its horizon of 20 decides that θ reads histories as long as an online episode."""
+    folder = tmp_path_factory.mktemp("pretrain")
+    pretrain(source, folder, folder / "cache.sqlite", horizon=20)
+    return folder
+
+
+def write_world(source: BuiltinLog, folder: Path) -> Path:
+    """What a reward run leaves: users whose response has random weights."""
     catalogue = source.load().catalogue
     torch.manual_seed(0)
     net = SequentialResponse(catalogue.num_items, dim=8, layers=1)
@@ -32,46 +47,27 @@ def reward_run(source, tmp_path_factory) -> Path:
     return folder
 
 
-def fit(module, data, folder: Path, epochs: int = 2, seed: int = 0) -> Path:
-    seed_everything(seed, verbose=False)
-    trainer = Trainer(
-        default_root_dir=folder,
-        max_epochs=epochs,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        accelerator="cpu",
-    )
-    trainer.fit(module, data)
-    return folder
+def questions(source, cache: Path, judge=None, budget: int | None = None, **sizes) -> OracleDataModule:
+    """A judge in front of a few histories."""
+    sizes = {"users": 8, "steps_per_epoch": 6, "batch_size": 16, "horizon": 5} | sizes
+    return OracleDataModule(source, OracleConfig(judge or JUDGE, cache=str(cache), budget=budget), **sizes)
 
 
-def pretrain(source, folder: Path, cache: Path, seed: int = 0, judge=None, **model) -> IALPPretrain:
-    module = IALPPretrain(**NET, **model)
-    judge = judge or {"class_path": "ialp.oracle.LexicalOracle"}
-    data = OracleDataModule(source, judge, users=8, steps_per_epoch=6, batch_size=16, horizon=5, cache=str(cache))
-    fit(module, data, folder, seed=seed)
+def pretrain(source, folder: Path, cache: Path, seed: int = 0, judge=None, horizon: int = 5, **model) -> IALPPretrain:
+    module = IALPPretrain(net=NET, **model)
+    train(module, questions(source, cache, judge, horizon=horizon), folder, seed=seed)
     return module
+
+
+def users(source, reward_run: Path, **sizes) -> ReplayDataModule:
+    """A few users who answer step by step."""
+    sizes = {"users": 8, "steps_per_epoch": 6, "batch_size": 16, "test_users": 12} | sizes
+    return ReplayDataModule(source, str(reward_run), **sizes)
 
 
 def adapt(
     source, reward_run: Path, folder: Path, scheme, pretrained: Path | None, seed: int = 0, **model
 ) -> OnlineAdapt:
-    module = OnlineAdapt(scheme, pretrained=str(pretrained) if pretrained else None, **NET, **model)
-    data = ReplayDataModule(source, str(reward_run), users=8, steps_per_epoch=6, batch_size=16, test_users=12)
-    fit(module, data, folder, seed=seed)
+    module = OnlineAdapt(scheme, pretrained=str(pretrained) if pretrained else None, net=NET, **model)
+    train(module, users(source, reward_run), folder, seed=seed)
     return module
-
-
-@pytest.fixture(scope="session")
-def pretrained(source, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("pretrain")
-    # The horizon decides the longest history that θ can read: online episodes are longer than those of `pretrain`.
-    module = IALPPretrain(**NET)
-    judge = {"class_path": "ialp.oracle.LexicalOracle"}
-    data = OracleDataModule(
-        source, judge, users=8, steps_per_epoch=6, batch_size=16, cache=str(folder / "cache.sqlite")
-    )
-    return fit(module, data, folder)

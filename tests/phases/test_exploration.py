@@ -2,17 +2,16 @@
 
 import pytest
 import torch
-from lightning import Trainer, seed_everything
+from lightning import Trainer
 
 from callbacks.boltzmann import Boltzmann
 from callbacks.ucb import UpperConfidence
-from ialp.datamodules import OnPolicyDataModule, ReplayDataModule
-from ialp.errors import UserError
 from ialp.phases import OnlineAdapt
 from ialp.rl import EpsilonGreedy, Exploration, Reinforce
 from ialp.rl.schemes import Scratch
+from tests.helpers.training import train
 
-from .conftest import NET
+from .conftest import NET, users
 
 STRATEGIES = {
     "EpsilonGreedy": lambda: EpsilonGreedy(0.5, 0.1, 100),
@@ -23,20 +22,15 @@ MOVES = {"EpsilonGreedy": "epsilon", "Boltzmann": "temperature", "UpperConfidenc
 
 
 def run(source, reward_run, folder, exploration: Exploration, epochs: int, ckpt_path=None) -> Trainer:
-    seed_everything(0, verbose=False)
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0, "logger": False}
-    trainer = Trainer(
-        default_root_dir=folder, max_epochs=epochs, limit_val_batches=0, accelerator="cpu",
-        enable_checkpointing=False, **quiet,
-    )  # fmt: skip
-    data = ReplayDataModule(source, str(reward_run), users=4, steps_per_epoch=3, batch_size=8, test_users=2)
-    trainer.fit(OnlineAdapt(Scratch(), exploration=exploration, **NET), data, ckpt_path=ckpt_path)
+    module = OnlineAdapt(Scratch(), exploration=exploration, net=NET)
+    data = users(source, reward_run, users=4, steps_per_epoch=3, batch_size=8, test_users=2)
+    trainer = train(module, data, folder, epochs, ckpt_path=ckpt_path, limit_val_batches=0)
     trainer.save_checkpoint(folder / "last.ckpt")
     return trainer
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_it_goes_on_where_the_checkpoint_stopped(name, source, reward_run, tmp_path):
+def test_exploration_goes_on_where_the_checkpoint_stopped(name, source, reward_run, tmp_path):
     before, after = STRATEGIES[name](), STRATEGIES[name]()
     run(source, reward_run, tmp_path, before, epochs=2)
     run(source, reward_run, tmp_path, after, epochs=2, ckpt_path=tmp_path / "last.ckpt")  # nothing left to do
@@ -53,7 +47,7 @@ def test_upper_confidence_counts_what_was_shown_also_after_a_resume(source, rewa
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_reinforce_refuses_actions_that_its_policy_did_not_draw(name, source, reward_run):
-    module = OnlineAdapt(Scratch(), Reinforce(), STRATEGIES[name](), **NET)
-    with pytest.raises(UserError, match=f"{type(module.exploration).__name__} draws otherwise"):
-        module.check_composition(OnPolicyDataModule(source, str(reward_run), users=4))
+def test_reinforce_refuses_actions_that_its_policy_did_not_draw(name):
+    strategy = STRATEGIES[name]()
+    reason = Reinforce().refusal(Scratch(), strategy, whole_episodes=True)
+    assert f"{type(strategy).__name__} draws otherwise" in reason

@@ -11,55 +11,58 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from lightning import Trainer, seed_everything
+from lightning import seed_everything
 
 from ialp.cli.main import main
-from ialp.datamodules import OracleDataModule
-from ialp.datamodules.oracle import OracleRollout
 from ialp.nets import ActorCritic
-from ialp.oracle import BudgetExceeded, JudgementCache, LexicalOracle, Oracle, PromptTemplate
-from ialp.phases import IALPPretrain
-from ialp.rl import FromPolicy, ReplayBuffer
+from ialp.oracle import BudgetExceeded, JudgementCache, LexicalOracle
+from ialp.phases import IALPPretrain, PrefetchPretrain
+from ialp.rl import FromPolicy
 from tests.helpers.asking import judge as server_judge
 from tests.helpers.fake_server import Plan, serving
+from tests.helpers.resuming import whole_and_broken
+from tests.helpers.training import train
 
-from .conftest import NET
-
-SIZES = {"users": 8, "steps_per_epoch": 6, "batch_size": 16, "horizon": 4}
+from .conftest import NET, questions
 
 
-class Pretrain(IALPPretrain):
+class Recording:
     """Keeps after how many updates candidates were proposed, and what was logged."""
 
-    def setup(self, stage):
-        super().setup(stage)
-        self.proposed, self.told, self.updating = [], [], threading.Event()
+    def __init__(self) -> None:
+        super().__init__(net=NET)
+        self.proposed, self.logged = [], []
 
-    def propose(self, items, length):
+    def propose(self):
         self.proposed.append(self.trainer.global_step)
-        return super().propose(items, length)
-
-    def training_step(self, batch, batch_idx):
-        self.updating.set()
-        return super().training_step(batch, batch_idx)
+        return super().propose()
 
     def on_train_batch_end(self, *arguments):
         super().on_train_batch_end(*arguments)
-        self.told.append({name: float(value) for name, value in self.trainer.callback_metrics.items()})
+        self.logged.append({name: float(value) for name, value in self.trainer.callback_metrics.items()})
 
 
-def run(source, folder: Path, judge=None, trainer=None, **data) -> Pretrain:
-    seed_everything(0, verbose=False)
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
-    quiet |= {"max_epochs": 2, "enable_checkpointing": False, "num_sanity_val_steps": 0} | (trainer or {})
-    module = Pretrain(**NET)
-    data = SIZES | {"cache": str(folder / "cache.sqlite")} | data
-    Trainer(default_root_dir=folder, **quiet).fit(module, OracleDataModule(source, judge or LexicalOracle(), **data))
+class InTurn(Recording, IALPPretrain):
+    pass
+
+
+class Ahead(Recording, PrefetchPretrain):
+    pass
+
+
+def run(source, folder: Path, judge=None, kind=Ahead, limits=None, **data) -> IALPPretrain:
+    module = kind()
+    train(module, questions(source, folder / "cache.sqlite", judge, horizon=4, **data), folder, **(limits or {}))
     return module
 
 
-def weights(module: Pretrain) -> dict[str, torch.Tensor]:
+def weights(module: IALPPretrain) -> dict[str, torch.Tensor]:
     return ActorCritic.from_pretrained(Path(module.trainer.default_root_dir) / "policy").state_dict()
+
+
+def judgements(module: IALPPretrain) -> int:
+    counted = module.results()["judgements"]
+    return counted["asked"] + counted["cache_hits"]
 
 
 class Unsteady(LexicalOracle):
@@ -72,44 +75,43 @@ class Unsteady(LexicalOracle):
         return super().log_probabilities(questions)
 
 
-def test_a_run_that_asks_ahead_does_not_depend_on_the_judges_pace(source, tmp_path):
-    first, second = (run(source, tmp_path / name, Unsteady(), prefetch=True) for name in "ab")
+def test_prefetch_does_not_depend_on_the_judges_pace(source, tmp_path):
+    first, second = (run(source, tmp_path / name, Unsteady()) for name in "ab")
     assert all(torch.equal(weights(first)[name], value) for name, value in weights(second).items())
-    assert first.told == second.told and len(first.told) == 12
-    assert [told["pretrain/judgements"] for told in first.told] == [8.0 * step for step in range(1, 13)]
+    assert first.logged == second.logged and len(first.logged) == 12
+    assert [logged["pretrain/judgements"] for logged in first.logged] == [8.0 * step for step in range(1, 13)]
 
 
-@pytest.mark.parametrize("prefetch, expected", [(False, [0, 2, 4, 6, 8, 10]), (True, [0, 0, 2, 4, 6, 8])])
-def test_candidates_come_from_weights_one_step_older(source, tmp_path, prefetch, expected):
-    sizes = {"steps_per_epoch": 3, "updates_per_step": 2}
-    module = run(source, tmp_path, prefetch=prefetch, **sizes)
+@pytest.mark.parametrize("kind, expected", [(InTurn, [0, 2, 4, 6, 8, 10]), (Ahead, [0, 0, 2, 4, 6, 8])])
+def test_prefetch_proposes_by_weights_one_step_older(source, tmp_path, kind, expected):
+    module = run(source, tmp_path, kind=kind, steps_per_epoch=3, updates_per_step=2)
     assert module.proposed == expected
 
 
-def test_the_judge_is_asked_while_the_updates_run(source, tmp_path):
-    class Waiting(LexicalOracle):
-        fingerprint = "waiting"
-        overlapped = 0
+class Waiting(LexicalOracle):
+    """Answers all but the first questions once an update has begun since the last."""
 
-        def log_probabilities(self, questions):
-            if asked:
-                self.overlapped += trained.wait(20)  # without an overlap it never comes
-            trained.clear()
-            asked.append(len(questions))
-            return super().log_probabilities(questions)
+    fingerprint = "waiting"
+    updating = threading.Event()
+    asked = overlapped = 0
 
-    class Signalling(Pretrain):
-        def training_step(self, batch, batch_idx):
-            trained.set()
-            return super().training_step(batch, batch_idx)
+    def log_probabilities(self, questions):
+        if self.asked:
+            self.overlapped += self.updating.wait(20)  # without an overlap it never comes
+        self.updating.clear()
+        self.asked += 1
+        return super().log_probabilities(questions)
 
-    trained, asked, judge = threading.Event(), [], Waiting()
-    module = Signalling(**NET)
-    data = OracleDataModule(source, judge, **SIZES | {"cache": str(tmp_path / "c.sqlite"), "prefetch": True})
-    Trainer(
-        default_root_dir=tmp_path, max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, accelerator="cpu",
-    ).fit(module, data)  # fmt: skip
+
+class Signalling(Ahead):
+    def training_step(self, batch, batch_idx):
+        Waiting.updating.set()
+        return super().training_step(batch, batch_idx)
+
+
+def test_prefetch_asks_the_judge_while_the_updates_run(source, tmp_path):
+    judge = Waiting()
+    run(source, tmp_path, judge, kind=Signalling, limits={"max_epochs": 1})
     assert judge.overlapped == 5
 
 
@@ -124,50 +126,35 @@ def test_the_judge_is_asked_while_the_updates_run(source, tmp_path):
     ],
     ids=str,
 )
-def test_nothing_is_asked_that_nobody_uses(source, tmp_path, limits, steps):
+def test_prefetch_asks_nothing_that_nobody_uses(source, tmp_path, limits, steps):
     """Epochs of three steps with two updates each."""
-    totals = []
-    for prefetch in (False, True):
-        module = run(source, tmp_path / str(prefetch), trainer=limits, updates_per_step=2, steps_per_epoch=3,
-                     prefetch=prefetch)  # fmt: skip
-        told = module.results()["judgements"]
-        totals.append(told["asked"] + told["cache_hits"])
-    assert totals == [8 * steps, 8 * steps]
+    sizes = {"updates_per_step": 2, "steps_per_epoch": 3}
+    kinds = {"turn": InTurn, "ahead": Ahead}
+    runs = [run(source, tmp_path / name, kind=kind, limits=limits, **sizes) for name, kind in kinds.items()]
+    assert [judgements(module) for module in runs] == [8 * steps, 8 * steps]
 
 
-def test_early_stopping_leaves_one_question_without_use_and_counts_it(source, tmp_path):
-    class Stop(Unsteady):
-        def log_probabilities(self, questions):
-            if (trainer := data_trainer[0]).global_step >= 2:
-                trainer.should_stop = True
-            return super().log_probabilities(questions)
+class Stopping(Ahead):
+    """Training stops while a question is under way."""
 
-    class Known(Pretrain):
-        def setup(self, stage):
-            super().setup(stage)
-            data_trainer.append(self.trainer)
-
-    data_trainer: list[Trainer] = []
-    module = Known(**NET)
-    data = OracleDataModule(source, Stop(), **SIZES | {"cache": str(tmp_path / "c.sqlite"), "prefetch": True})
-    trainer = Trainer(
-        default_root_dir=tmp_path, max_epochs=9, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, accelerator="cpu",
-    )  # fmt: skip
-    trainer.fit(module, data)
-    told = module.results()["judgements"]
-    assert told["asked"] + told["cache_hits"] == 8 * (trainer.global_step + 1)
-    assert not data.rollout.ahead.asking and data.rollout.pending is not None
+    def training_step(self, batch, batch_idx):
+        self.trainer.should_stop = self.trainer.global_step >= 2
+        return super().training_step(batch, batch_idx)
 
 
-@pytest.mark.parametrize("prefetch", [False, True])
-def test_a_spent_budget_ends_the_run_and_keeps_what_was_asked(source, tmp_path, prefetch):
+def test_prefetch_counts_the_question_that_early_stopping_leaves_without_use(source, tmp_path):
+    module = run(source, tmp_path, kind=Stopping, limits={"max_epochs": 9})
+    assert judgements(module) == 8 * (module.trainer.global_step + 1)
+    assert not module.ahead.asking and module.pending is not None
+
+
+def test_prefetch_spent_budget_ends_the_run_and_keeps_what_was_asked(source, tmp_path):
     with pytest.raises(BudgetExceeded, match="budget of 30 questions is spent"):
-        run(source, tmp_path, prefetch=prefetch, budget=30)
+        run(source, tmp_path, budget=30)
     assert len(JudgementCache(tmp_path / "cache.sqlite")) == 30
 
 
-def test_ctrl_c_ends_a_question_that_is_under_way(source, tmp_path):
+def test_prefetch_ctrl_c_ends_a_question_that_is_under_way(source, tmp_path):
     class Endless(LexicalOracle):
         fingerprint = "endless"
         asked = 0
@@ -185,91 +172,84 @@ def test_ctrl_c_ends_a_question_that_is_under_way(source, tmp_path):
     started = time.monotonic()
     try:
         with pytest.raises(SystemExit):
-            run(source, tmp_path, Endless(), prefetch=True)
+            run(source, tmp_path, Endless())
     finally:
         signal.signal(signal.SIGINT, before)  # Lightning ignores it from the first Ctrl-C on
     assert time.monotonic() - started < 8
     assert not [thread for thread in threading.enumerate() if thread.name == "judge"]
 
 
-def test_processes_share_budget_and_cache(source, tmp_path):
-    asked = []
-    for rank in range(3):
-        data = OracleDataModule(source, LexicalOracle(), cache=str(tmp_path / "cache.sqlite"), budget=10)
-        data.trainer = SimpleNamespace(global_rank=rank, world_size=3)
-        data.setup("fit")
-        generator = torch.Generator().manual_seed(rank)
-        candidates = torch.stack([torch.randperm(50, generator=generator)[:10] + 1 for _ in range(20)])
-        with pytest.raises(BudgetExceeded, match="this one of 3 processes"):
-            data.oracle.judge(candidates[:, :1], torch.ones(20, dtype=torch.int64), candidates[:, 1:])
-        asked.append(data.oracle.asked)
-    assert asked == [3, 3, 4] and len(JudgementCache(tmp_path / "cache.sqlite")) == 10
+class Collecting:
+    """A trainer as a phase sees it that collects, and never updates."""
 
-
-class Steady:
-    """A phase that proposes evenly and never ends."""
-
-    def __init__(self, num_items: int):
+    def __init__(self, module, data) -> None:
+        self.lightning_module, self.datamodule = module, data
+        self.global_rank, self.world_size, self.global_step = 0, 1, 0
+        self.max_steps, self.max_epochs, self.num_training_batches = -1, -1, 100
+        self.accumulate_grad_batches = 1
         progress = SimpleNamespace(batch_progress=SimpleNamespace(current=SimpleNamespace(ready=0)))
-        self.trainer = SimpleNamespace(
-            global_step=0, accumulate_grad_batches=1, max_steps=-1, max_epochs=-1, num_training_batches=100,
-            current_epoch=0, fit_loop=SimpleNamespace(epoch_loop=progress),
-        )  # fmt: skip
-        self.num_items = num_items
-        self.latest, self.counts = {}, {}
-
-    def propose(self, items, length):
-        even = torch.zeros(len(items), self.num_items + 1)
-        even[:, 0] = -torch.inf
-        return even.log_softmax(1)
-
-    def record(self, judgement, action):
-        pass
+        self.fit_loop = SimpleNamespace(epoch_loop=progress)
+        module.trainer = data.trainer = self
 
 
-def rollout(log, cache: Path, prefetch: bool) -> OracleRollout:
-    template = PromptTemplate(log.words.scenario, log.words.item, log.words.behavior, log.attribute_names)
-    oracle = Oracle(LexicalOracle(), JudgementCache(cache), template, log.catalogue)
-    first, users = log.train.first_items(), torch.arange(4)
-    where = Steady(log.catalogue.num_items), oracle, FromPolicy(), first, ReplayBuffer(100)
-    return OracleRollout(*where, users, 5, 3, 10, 8, 1, 0, prefetch)
+def experience(source, cache: Path, kind):
+    """The data set of a run, just begun."""
+    seed_everything(0, verbose=False)
+    module = kind(net=NET)
+    data = questions(source, cache, horizon=3, users=4, steps_per_epoch=10, batch_size=4, sampler=FromPolicy(count=5))
+    trainer = Collecting(module, data)
+    data.setup("fit")
+    module.setup("fit")
+    made = iter(data.train_dataloader().dataset)
+    made.trainer = trainer  # the module and the data refer to it weakly
+    return made
 
 
-@pytest.mark.parametrize("prefetch", [False, True])
+@pytest.mark.parametrize("kind", [IALPPretrain, PrefetchPretrain])
 @pytest.mark.parametrize("at", [0, 2, 3, 4])
-def test_a_rollout_goes_on_from_its_state(source, tmp_path, prefetch, at):
-    """Also where a question is under way, and where an episode has just been begun for it."""
-    log = source.load()
-    whole = rollout(log, tmp_path / "cache.sqlite", prefetch)
+def test_pretrain_collecting_goes_on_from_its_state(source, tmp_path, kind, at):
+    """Also where a question is under way, and where an episode has just begun for it."""
+    whole, again = (experience(source, tmp_path / "cache.sqlite", kind) for _ in range(2))
     for _ in range(at):
-        whole.step()
+        next(whole)
     torch.save(whole.state_dict(), tmp_path / "state.pt")
-    before = whole.asked["asked"]
+    asked = whole.collector.oracle_state["asked"]
     for _ in range(7 - at):
-        whole.step()
-    whole.close()
-    again = rollout(log, tmp_path / "cache.sqlite", prefetch)
+        next(whole)
     again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     for _ in range(7 - at):
-        again.step()
-    again.close()
-    assert again.oracle.asked == before  # what came then was asked already
-    for name, value in again.buffer.columns.items():
-        assert torch.equal(value, whole.buffer.columns[name])
-    assert torch.equal(again.items, whole.items) and again.episode == whole.episode
-    assert torch.equal(again.generator.get_state(), whole.generator.get_state())
-    assert (again.pending is None) == (not prefetch)
+        next(again)
+    for each in (whole, again):
+        if kind is PrefetchPretrain:
+            each.collector.ahead.close()
+            assert each.collector.pending is not None
+    data, restored = whole.collector.data, again.collector.data
+    assert restored.oracle.asked == asked  # what came then was asked already
+    for name, value in restored.buffer.columns.items():
+        assert torch.equal(value, data.buffer.columns[name])
+    assert torch.equal(restored.histories.items, data.histories.items)
+    assert restored.histories.episode == data.histories.episode == 3
+    assert torch.equal(restored.sampler.generator.get_state(), data.sampler.generator.get_state())
 
 
-def test_pre_training_against_a_server_asks_ahead(source, tmp_path):
+@pytest.mark.parametrize("at", [5, 8])
+def test_prefetch_resumes_to_the_same_weights(at, source, tmp_path):
+    def make(folder):
+        sizes = {"users": 6, "steps_per_epoch": 4, "updates_per_step": 2, "batch_size": 8, "horizon": 3}
+        return PrefetchPretrain(net=NET), questions(source, folder / "judgements.sqlite", **sizes)
+
+    modules = whole_and_broken(make, tmp_path, at, epochs=2)
+    assert {judgements(module) for module in modules} == {48}
+
+
+def test_prefetch_asks_a_server_each_question_once(source, tmp_path):
     with serving() as server:
-        module = run(source, tmp_path, server_judge(server), prefetch=True)
-        told = module.results()["judgements"]
-        assert told["asked"] + told["cache_hits"] == 8 * 6 * 2
-        assert (
-            told["asked"] == told["requests"] == len(server.answered) == len(JudgementCache(tmp_path / "cache.sqlite"))
-        )
-        assert told["invalid_answers"] == 0 and told["missing_labels"] == 0 and told["tokens"] > 0
+        module = run(source, tmp_path, server_judge(server))
+        counted = module.results()["judgements"]
+        assert judgements(module) == 8 * 6 * 2
+        kept = len(JudgementCache(tmp_path / "cache.sqlite"))
+        assert counted["asked"] == counted["requests"] == len(server.answered) == kept
+        assert counted["invalid_answers"] == 0 and counted["missing_labels"] == 0 and counted["tokens"] > 0
         assert "pretrain/invalid_answers" in module.trainer.callback_metrics
         assert (tmp_path / "policy").is_dir()
 
@@ -280,16 +260,17 @@ log: {{class_path: ialp.data.BuiltinLog, init_args: {{num_tracks: 60, num_sessio
 judge:
   class_path: ialp.oracle.ServerLM
   init_args: {{model: m, base_url: "{url}", limits: {{retries: 1}}}}
-model: {{class_path: ialp.phases.IALPPretrain, init_args: {{dim: 16, layers: 1}}}}
+model: {{class_path: ialp.phases.PrefetchPretrain, init_args: {{net: {{dim: 16}}}}}}
 data:
   class_path: ialp.datamodules.OracleDataModule
-  init_args: {{log: "${{log}}", judge: "${{judge}}", users: 8, steps_per_epoch: 6, batch_size: 8, prefetch: true,
-    cache: cache.sqlite}}
+  init_args:
+    {{log: "${{log}}", oracle: {{judge: "${{judge}}", cache: cache.sqlite}}, users: 8, steps_per_epoch: 6,
+     batch_size: 8}}
 trainer: {{max_epochs: 2, enable_progress_bar: false}}
 """
 
 
-def test_a_server_that_goes_away_ends_the_run_with_one_line(tmp_path, monkeypatch, capsys):
+def test_prefetch_server_that_goes_away_ends_the_run_with_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     seen: set[str] = set()
 
@@ -301,12 +282,13 @@ def test_a_server_that_goes_away_ends_the_run_with_one_line(tmp_path, monkeypatc
         Path("mine.yaml").write_text(CONFIG.format(url=server.url))
         code = main(["fit", "--config", "mine.yaml"])
         answered = server.answered.total()
-    said = capsys.readouterr().err
-    assert code == 2 and said.count("\n") == 1 and "Error code: 500 - out of order; run again to go on" in said
+    printed = capsys.readouterr().err
+    assert code == 2 and printed.count("\n") == 1, printed
+    assert "Error code: 500 - out of order; run again to go on" in printed
     assert len(JudgementCache("cache.sqlite")) == answered >= 20
     with serving() as server:
         Path("mine.yaml").write_text(CONFIG.format(url=server.url))
         assert main(["fit", "--config", "mine.yaml"]) == 0
     [done] = Path("runs/mine").glob("*/done.json")
-    judgements = json.loads(done.read_text())["results"]["judgements"]
-    assert judgements["asked"] + judgements["cache_hits"] == 96 and judgements["cache_hits"] >= answered
+    counted = json.loads(done.read_text())["results"]["judgements"]
+    assert counted["asked"] + counted["cache_hits"] == 96 and counted["cache_hits"] >= answered

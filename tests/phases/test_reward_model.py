@@ -97,7 +97,7 @@ def test_reward_model_settings_apply_online_and_in_evaluate(source, tmp_path, pa
     """Users leave after `patience` steps, by a rule of one's own, or are cut after 4; a click is worth 2."""
     reward, online = tmp_path / "reward", tmp_path / "online"
     model = RewardModel(small_net, exit_rules=[LeavesAfter(patience)], horizon=4, reward_scale=2.0)
-    conftest.fit(model, SessionDataModule(source, batch_size=64), reward, epochs=1)
+    conftest.train(model, SessionDataModule(source, batch_size=64), reward, epochs=1)
     played = conftest.adapt(source, reward, online, Scratch(), None)
     for env in (played.trainer.datamodule.env, played.trainer.datamodule.test_env):
         assert env.horizon == 4 and env.reward_scale == 2.0
@@ -113,7 +113,7 @@ def test_reward_model_settings_apply_online_and_in_evaluate(source, tmp_path, pa
     episodes = polars.read_parquet(evaluate(str(online), users=12))
     assert set(episodes["length"]) == {length}
     assert set(episodes["terminated"]) == {patience == length}
-    assert episodes["return"].mean() == pytest.approx(played.rows[-1]["return"], rel=1e-5)
+    assert episodes["return"].mean() == pytest.approx(played.evaluation.rows[-1]["return"], rel=1e-5)
 
 
 @pytest.mark.slow

@@ -14,8 +14,8 @@ from ialp.rl.policy import Policy, entropy
 from ialp.types import Transition
 
 NEEDS_EPISODES = (
-    "model.init_args.algorithm: A2C's trace is above 0, which needs whole episodes: set it to 0, or data.class_path to "
-    "ialp.datamodules.OnPolicyDataModule"
+    "model.init_args.algorithm: A2C's trace is above 0, which needs whole episodes: set it to 0, or model.class_path "
+    "to ialp.phases.OnlineEpisodes and data.class_path to ialp.datamodules.OnPolicyDataModule"
 )
 
 
