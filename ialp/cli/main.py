@@ -68,7 +68,7 @@ def run(arguments: list[str]) -> int:
         return 0
     if command in TRAINER_COMMANDS:
         end_with_parent()
-        return import_module("ialp.experiment.training").run_trainer_verb(command, rest)
+        return import_module("ialp.experiment.training").run_trainer_command(command, rest)
     if command in COMMANDS:
         return import_module(f"ialp.cli.{command}").run(rest)
     hint = near(command, [*TRAINER_COMMANDS, *COMMANDS]) or ": see ialp --help"

@@ -1,4 +1,4 @@
-"""Plans a run for verbs other than `fit`."""
+"""Plans a run for commands other than `fit`."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -19,20 +19,20 @@ from ialp.experiment.same_run import SameRun
 from ialp.experiment.stages import Stage
 
 
-def trainer_parts(stage: Stage, verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def trainer_parts(stage: Stage, command: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of the Trainer that a run sets.
 
     Args:
         stage: the run.
-        verb: fit, validate, test or predict.
+        command: fit, validate, test or predict.
         given: the config's `trainer`, instantiated.
     """
-    callbacks = [*_as_list(given.get("callbacks")), *_own_callbacks(stage, verb, given)]
-    # What other verbs write lies in a folder of its own: a finished run stays as it is.
-    folder = stage.folder if verb == "fit" else stage.folder / verb
+    callbacks = [*_as_list(given.get("callbacks")), *_own_callbacks(stage, command, given)]
+    # What other commands write lies in a folder of its own: a finished run stays as it is.
+    folder = stage.folder if command == "fit" else stage.folder / command
     return {
         "default_root_dir": str(folder),
-        "logger": _loggers(stage, given.get("logger")) if verb == "fit" else False,
+        "logger": _loggers(stage, given.get("logger")) if command == "fit" else False,
         "enable_progress_bar": any(isinstance(each, ProgressBar) for each in callbacks),
         "callbacks": callbacks,
         "deterministic": _deterministic(given),
@@ -40,10 +40,10 @@ def trainer_parts(stage: Stage, verb: str, given: Mapping[str, Any]) -> dict[str
     }
 
 
-def _own_callbacks(stage: Stage, verb: str, given: Mapping[str, Any]) -> Iterator[Callback]:
+def _own_callbacks(stage: Stage, command: str, given: Mapping[str, Any]) -> Iterator[Callback]:
     yield SameRun(stage)
     named = _as_list(given.get("callbacks"))
-    wanted = given.get("enable_checkpointing") is not False and verb == "fit"
+    wanted = given.get("enable_checkpointing") is not False and command == "fit"
     if wanted and not any(isinstance(each, ResumeCheckpoint) for each in named):
         yield ResumeCheckpoint()
     if given.get("enable_progress_bar") is not False and not any(isinstance(each, ProgressBar) for each in named):

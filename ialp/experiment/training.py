@@ -40,15 +40,15 @@ from ialp.runs.folder import CRASH
 from ialp.runs.lock import being_made, busy, locked, set_aside
 
 
-def run_trainer_verb(verb: str, arguments: list[str]) -> int:
+def run_trainer_command(command: str, arguments: list[str]) -> int:
     """Run `ialp fit|validate|test|predict`.
 
     Raises:
         UserError: What the user can mend.
     """
-    cli = command_line(IALPCLI, verb, arguments)
+    cli = command_line(IALPCLI, command, arguments)
     try:
-        getattr(cli, verb)()
+        getattr(cli, command)()
     except MisconfigurationException as error:  # how Lightning says what a module or config lacks
         raise UserError(str(error).splitlines()[0]) from error
     return 0

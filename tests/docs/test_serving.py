@@ -47,8 +47,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def commands(verb: str) -> list[str]:
-    return re.findall(rf"^    ialp ({verb} --ckpt {RUN}.*)$", PAGE, re.MULTILINE)
+def commands(command: str) -> list[str]:
+    return re.findall(rf"^    ialp ({command} --ckpt {RUN}.*)$", PAGE, re.MULTILINE)
 
 
 def run(command: str) -> int:

@@ -217,8 +217,8 @@ def test_other_verbs_take_the_runs_checkpoint_and_change_nothing(
 ) -> None:
     fit("world")
     before = {path: path.read_bytes() for path in folder_of("world").rglob("*") if path.is_file()}
-    for verb, shown in (("validate", "val"), ("test", "tested"), ("predict", "predictions.pt")):
-        assert main([verb, "--config", "configs/world.yaml"]) == 0
+    for command, shown in (("validate", "val"), ("test", "tested"), ("predict", "predictions.pt")):
+        assert main([command, "--config", "configs/world.yaml"]) == 0
         assert shown in capfd.readouterr().out
     assert {path: path.read_bytes() for path in before} == before
 

@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import WandbLogger
 from ialp.cli.main import main
 from ialp.experiment.stages import Stage
 from ialp.experiment.wandb_runs import begin
+from tests.helpers.small import composed
 
 pytest.importorskip("wandb", reason="the wandb extra is not installed")
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -53,7 +54,7 @@ def test_an_online_run_logs_its_curves_and_the_table_of_its_end(offline: Callabl
     small += ["--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", "--model.init_args.dim=8"]
     configs = ["--config", str(CONFIGS / "lfm_scratch_a2c.yaml"), "--config", str(CONFIGS / "loggers" / "wandb.yaml")]
     below = Path("reward.yaml")
-    reward = yaml.safe_load((CONFIGS / "lfm_reward.yaml").read_text())
+    reward = composed(CONFIGS / "lfm_reward.yaml")
     reward["trainer"] = {**reward["trainer"], "max_epochs": 1, "max_steps": 2, "callbacks": None}
     below.write_text(yaml.safe_dump(reward))
     assert main(["fit", *configs, *small, "--upstream.reward_model", str(below)]) == 0

@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from ialp.experiment.composition import compose
+
 REPOSITORY = Path(__file__).parents[2]
 LOG = {"class_path": "ialp.data.BuiltinLog", "init_args": {"num_tracks": 80, "num_sessions": 120}}
 STAGES = ("lfm_reward", "lfm_oracle", "lfm_pretrain", "lfm_policyset")
@@ -41,15 +43,20 @@ def write_configs(folder: Path, **changes: dict[str, Any]) -> None:
     """The four configs, small, in `folder`; more changes by the name of the stage."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in STAGES:
-        config = yaml.safe_load((REPOSITORY / "configs" / f"{name}.yaml").read_text())
+        config = composed(REPOSITORY / "configs" / f"{name}.yaml")
         config["log"] = LOG
-        callbacks = config["trainer"].setdefault("callbacks", [])
+        callbacks = config["trainer"]["callbacks"] = config["trainer"].get("callbacks") or []
         resume = {"every_n_steps": 5, "every_minutes": 60.0}
         callbacks.append({"class_path": "ialp.experiment.resume.ResumeCheckpoint", "init_args": resume})
         config["trainer"]["log_every_n_steps"] = 1
         for key, value in {**SETTINGS[name], **changes.get(name, {})}.items():
             put(config, key, value)
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
+
+
+def composed(file: Path) -> dict[str, Any]:
+    """A config with its `defaults`."""
+    return yaml.safe_load(compose([f"--config={file}"]).arguments[0].removeprefix("--config="))
 
 
 def put(config: dict[str, Any], key: str, value: Any) -> None:

@@ -44,7 +44,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.mark.parametrize("format", ["torch_export", "onnx"])
 def test_export_of_real_data_gives_the_runs_probabilities(run, format, tmp_path, capsys) -> None:
-    """The verb itself compares, and refuses above 1e-5."""
+    """The command itself compares, and refuses above 1e-5."""
     if format == "onnx":
         pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ialp[onnx]'")
         pytest.importorskip("onnxscript", reason="onnx is not installed: pip install 'ialp[onnx]'")
