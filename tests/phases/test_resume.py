@@ -70,7 +70,7 @@ def test_resume_refuses_a_checkpoint_of_more_processes(source, tmp_path):
     checkpoint["resume"]["ranks"] *= 2
     AtomicCheckpointIO().save_checkpoint(checkpoint, path)
     with pytest.raises(UserError, match="of 2 processes and cannot go on in 1"):
-        train(*make(), tmp_path, 1, path, callbacks=[ResumeCheckpoint()], **options)
+        train(*make(), tmp_path, 1, ckpt_path=path, callbacks=[ResumeCheckpoint()], **options)
 
 
 def test_a_plain_loader_leaves_only_the_last_checkpoint_and_a_warning(source, tmp_path, caplog):
@@ -83,4 +83,3 @@ def test_a_plain_loader_leaves_only_the_last_checkpoint_and_a_warning(source, tm
         train(RewardModel(), Plain(source), tmp_path, 1, **options)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
     assert "no ialp.datamodules.ResumableLoader" in caplog.text and "it starts anew" in caplog.text
-        train(*make(), tmp_path, 1, ckpt_path=path, callbacks=[ResumeCheckpoint()], **options)
