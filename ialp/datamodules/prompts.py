@@ -62,7 +62,7 @@ class PromptDataModule(Recorded, LightningDataModule):
         held_out: int = 500,
         none_share: float = 0.1,
         candidates: int = 10,
-        batch_size: int = 32,
+        batch_size: int = 8,
         prompt: PromptFormat | None = None,
         seed: int = 0,
     ) -> None:
