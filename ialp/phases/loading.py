@@ -1,5 +1,6 @@
 """LoadableModule: a LightningModule that `load_from_checkpoint` rebuilds without its data."""
 
+import logging
 import pickle
 import zipfile
 from abc import abstractmethod
@@ -12,6 +13,8 @@ from lightning import LightningModule
 from ialp.errors import UserError
 from ialp.recorded import Recorded, description, rebuild
 from ialp.runs.record import record_run
+
+logger = logging.getLogger(__name__)
 
 KEY = "module"  # of a checkpoint: constructor arguments and sizes, as JSON values
 
@@ -47,8 +50,12 @@ class LoadableModule(Recorded, LightningModule):
 
     def record_run(self) -> None:
         """Describes a finished run that was made without the command line, so that its commands can read it."""
-        if self.trainer.is_global_zero and isinstance(self.data, Recorded):
+        if not (self.trainer.is_global_zero and isinstance(self.data, Recorded)):
+            return
+        try:
             record_run(Path(self.trainer.default_root_dir), self, self.data, self.upstream(), self.results())
+        except UserError as error:  # defined in a notebook, say
+            logger.warning("the commands of ialp cannot read this run: %s", error)
 
     def restore_best(self) -> None:
         """Loads the weights of the best checkpoint, if a callback of the trainer kept one."""

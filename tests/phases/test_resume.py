@@ -78,7 +78,11 @@ def test_a_plain_loader_leaves_only_the_last_checkpoint_and_a_warning(source, tm
         def train_dataloader(self) -> DataLoader:
             return DataLoader(self.training, 24, collate_fn=lambda batch: batch)
 
-    options = {"plugins": [AtomicCheckpointIO()], "callbacks": [ResumeCheckpoint(every_n_steps=1)]}
+    options = {
+        "enable_checkpointing": True,
+        "plugins": [AtomicCheckpointIO()],
+        "callbacks": [ResumeCheckpoint(every_n_steps=1)],
+    }
     with caplog.at_level("WARNING", "ialp"):
         train(RewardModel(), Plain(source), tmp_path, 1, **options)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
