@@ -1,6 +1,7 @@
 """LoadableModule: a LightningModule that `load_from_checkpoint` rebuilds without its data."""
 
 import pickle
+import warnings
 import zipfile
 from abc import abstractmethod
 from pathlib import Path
@@ -48,7 +49,10 @@ class LoadableModule(Recorded, LightningModule):
     def record_run(self) -> None:
         """Describes a finished run that was made without the command line, so that its commands can read it."""
         if self.trainer.is_global_zero and isinstance(self.data, Recorded):
-            record_run(Path(self.trainer.default_root_dir), self, self.data, self.upstream(), self.results())
+            try:
+                record_run(Path(self.trainer.default_root_dir), self, self.data, self.upstream(), self.results())
+            except UserError as error:  # a class of a notebook: no reason to fail after the training
+                warnings.warn(f"`ialp` commands cannot read this run: {error}", stacklevel=2)
 
     def restore_best(self) -> None:
         """Loads the weights of the best checkpoint, if a callback of the trainer kept one."""
