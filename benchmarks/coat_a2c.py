@@ -59,7 +59,7 @@ def train(arguments: list[str], threads: int) -> None:
     if not epochs:
         raise SystemExit("this run was finished already: name another --runs_dir or --seed_everything")
     steps, seconds = (sum(column) for column in zip(*epochs, strict=True))
-    end = cli.model.rows[-1]
+    end = cli.model.evaluation.rows[-1]
     print(f"\n{cli.stage.name}, {threads} thread(s)")
     print(f"  environment steps  {steps:>10,}")
     print(

@@ -1,4 +1,4 @@
-"""What asking the judge one step ahead saves: seconds per step of pre-training without and with `prefetch`.
+"""What asking the judge one step ahead saves: seconds per step of `IALPPretrain` and of `PrefetchPretrain`.
 
 The judge sleeps for as long as a server would take for a step's questions. The updates are real ones of a small policy,
 filled up to a given length by sleeping, as on a GPU that leaves the processor free. In turn, the step should take the
@@ -16,8 +16,9 @@ from torch import Tensor
 
 from ialp.data import BuiltinLog
 from ialp.datamodules import OracleDataModule
-from ialp.oracle import LexicalOracle, Questions
-from ialp.phases import IALPPretrain
+from ialp.nets import NetConfig
+from ialp.oracle import LexicalOracle, OracleConfig, Questions
+from ialp.phases import IALPPretrain, PrefetchPretrain
 
 SETTINGS = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
 
@@ -61,14 +62,18 @@ class Timed(IALPPretrain):
         return (self.ends[-1] - self.ends[0]) / (len(self.ends) - 1)
 
 
-def run(judge: float, update: float, steps: int, prefetch: bool) -> Timed:
+class TimedAhead(Timed, PrefetchPretrain):
+    """The same, asked ahead."""
+
+
+def run(judge: float, update: float, steps: int, kind: type[Timed]) -> Timed:
     """Pre-train for so many steps."""
     seed_everything(0, verbose=False)
-    module = Timed(update, dim=16, layers=1)
+    module = kind(update, net=NetConfig(dim=16))
     with tempfile.TemporaryDirectory() as folder:
-        cache = str(Path(folder) / "cache.sqlite")
+        oracle = OracleConfig(SlowJudge(judge), cache=str(Path(folder) / "cache.sqlite"))
         sizes: dict[str, Any] = {"users": 50, "steps_per_epoch": steps, "batch_size": 64}
-        data = OracleDataModule(BuiltinLog(num_tracks=200), SlowJudge(judge), cache=cache, prefetch=prefetch, **sizes)
+        data = OracleDataModule(BuiltinLog(num_tracks=200), oracle, **sizes)
         Trainer(default_root_dir=folder, max_epochs=1, enable_model_summary=False, **SETTINGS).fit(module, data)
     return module
 
@@ -84,7 +89,7 @@ def main() -> None:
     print("| judge | update | sum | longer | in turn | ahead | ahead / in turn | longer / sum |")
     print("|---|---|---|---|---|---|---|---|")
     for judge in arguments.judge:
-        plain, ahead = (run(judge, arguments.update, arguments.steps, prefetch) for prefetch in (False, True))
+        plain, ahead = (run(judge, arguments.update, arguments.steps, kind) for kind in (Timed, TimedAhead))
         update = sum(plain.updates[1:]) / (arguments.steps - 1)
         both, longer = judge + update, max(judge, update)
         figures = [judge, update, both, longer, plain.per_step, ahead.per_step]

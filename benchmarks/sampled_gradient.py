@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from ialp.nets import ActorCritic
-from ialp.rl import A2C, ConstantAlpha, FullSoftmax, SampledSoftmax, Support
+from ialp.rl import A2C, Algorithm, ConstantAlpha
+from ialp.rl.large import BlockwisePolicySet, SampledSoftmax
 from ialp.rl.schemes import PolicySet
-from ialp.types import Transition
+from ialp.types import History, Transition
 
 WIDTH, BATCH, LONGEST = 64, 128, 22
 
@@ -24,7 +25,7 @@ def policies(size: int, spread: float) -> PolicySet:
     made = [ActorCritic(size, WIDTH) for _ in range(2)]
     for policy in made:
         torch.nn.init.normal_(policy.actor.weight, std=spread)
-    scheme = PolicySet(ConstantAlpha(0.5), "random")
+    scheme = BlockwisePolicySet(ConstantAlpha(0.5), "random")
     scheme.build(*made)
     return scheme
 
@@ -35,18 +36,16 @@ def transitions(scheme: PolicySet, size: int) -> Transition:
     length = torch.randint(1, LONGEST // 2, (BATCH,), generator=generator)
     begun = torch.arange(LONGEST) < length.unsqueeze(1)
     items = torch.randint(1, size + 1, (BATCH, LONGEST), generator=generator) * begun
-    action = SampledSoftmax().draw(scheme, items, length, torch.rand(BATCH, 2, generator=generator))
+    action = scheme.sample(History(items, length), torch.rand(BATCH, 2, generator=generator))
     flags = torch.zeros(2, BATCH, dtype=torch.bool)
     items = items.scatter(1, length.unsqueeze(1), action.unsqueeze(1))
     return Transition(items, length, torch.rand(BATCH, generator=generator), *flags)
 
 
-def gradient(scheme: PolicySet, batch: Transition, support: Support, update: int = 0) -> tuple[Tensor, float]:
+def gradient(scheme: PolicySet, batch: Transition, algorithm: Algorithm) -> tuple[Tensor, float]:
     """Of everything that learns, flat; and the entropy of the policy, in nats."""
-    support.begin(0, update)
-    scheme.support = support
     scheme.zero_grad()
-    loss, logs = A2C(bootstrap="policy").loss(scheme, batch)
+    loss, logs = algorithm.loss(scheme, batch)
     loss.backward()
     moved = [each.grad.flatten() for each in scheme.parameters() if each.grad is not None]
     return torch.cat(moved), float(logs["entropy"])
@@ -64,9 +63,12 @@ def main() -> None:
     for spread in given.spreads:
         scheme = policies(given.size, spread)
         batch = transitions(scheme, given.size)
-        exact, entropy = gradient(scheme, batch, FullSoftmax())
+        exact, entropy = gradient(scheme, batch, A2C())
         for items in given.items:
-            drawn = [gradient(scheme, batch, SampledSoftmax(items), update)[0] for update in range(given.draws)]
+            sampled, drawn = SampledSoftmax(A2C(), items), []
+            for update in range(given.draws):
+                sampled.on_update(scheme, update)
+                drawn.append(gradient(scheme, batch, sampled)[0])
             distance = sum(float((each - exact).norm() / exact.norm()) for each in drawn) / given.draws
             cosine = sum(float(cosine_similarity(each, exact, dim=0)) for each in drawn) / given.draws
             print(f"| {entropy:.1f} | {items:,} | {distance:.3f} | {cosine:.4f} |", flush=True)

@@ -14,15 +14,18 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import torch
-from ialp.rl.support import CHANCES
 from memory import peak_mib
 
-from ialp.datamodules.users import OnlineRollout
 from ialp.envs import World
 from ialp.nets import ActorCritic
 from ialp.nets.response import SequentialResponse
-from ialp.rl import A2C, Categorical, ConstantAlpha, FullSoftmax, ReplayBuffer, SampledSoftmax
+from ialp.phases import OnlineAdapt
+from ialp.phases.tracking import EpisodeTracker
+from ialp.rl import A2C, ConstantAlpha, ReplayBuffer
+from ialp.rl.exploration import UNIFORMS
+from ialp.rl.large import BlockwisePolicySet, SampledSoftmax
 from ialp.rl.schemes import PolicySet
+from ialp.types import History
 
 WIDTH, USERS, BATCH = 64, 64, 256
 SIZES = [1_000, 10_000, 100_000, 1_000_000]
@@ -42,49 +45,54 @@ def seconds_each(step: Callable[[], object], budget: float, clock: Callable[[], 
     return sorted(taken)[len(taken) // 2]
 
 
-def prepare(size: int, sampled: int) -> tuple[PolicySet, OnlineRollout]:
+class Place(SimpleNamespace):
+    """What a phase needs of a trainer and of a DataModule to collect."""
+
+
+def prepare(size: int, sampled: int) -> tuple[OnlineAdapt, Place]:
     """A policy set half way, in front of users with random tastes; a sample of so many items, 0 for all of them."""
     torch.manual_seed(0)
-    scheme = PolicySet(ConstantAlpha(0.5), learner_start="random")
+    scheme = (BlockwisePolicySet if sampled else PolicySet)(ConstantAlpha(0.5), learner_start="random")
     scheme.build(*(ActorCritic(size, WIDTH) for _ in range(2)))
-    scheme.support = SampledSoftmax(sampled) if sampled else FullSoftmax()
     env = World(SequentialResponse(size, WIDTH)).env(torch.arange(1, size + 1), USERS)
-    module = SimpleNamespace(
-        scheme=scheme, exploration=Categorical(), environment_steps=0, trainer=SimpleNamespace(world_size=1)
-    )
-    rollout = OnlineRollout(module, env, ReplayBuffer(10_000), 1, BATCH, 1, 0.2, seed=0)  # type: ignore[arg-type]
-    return scheme, rollout
+    env.reset()
+    module = OnlineAdapt(scheme, SampledSoftmax(A2C(), sampled) if sampled else A2C())
+    module.episodes = EpisodeTracker(USERS)
+    data = Place(env=env, buffer=ReplayBuffer(10_000), reward_scale=0.2)
+    trainer = Place(datamodule=data, world_size=1)
+    module.trainer = trainer  # type: ignore[assignment]
+    return module, trainer  # the module refers to it weakly
 
 
 def measure(size: int, sampled: int, given: argparse.Namespace) -> None:
     """Prints a JSON line per figure, so that what is known stays known where memory ends."""
     budget, clock, ceiling = given.seconds, CLOCKS[given.clock], int(given.limit * 2**30)
     resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
-    scheme, rollout = prepare(size, sampled)
-    env, algorithm = rollout.env, A2C(bootstrap="policy")
+    module, trainer = prepare(size, sampled)
+    scheme, env, buffer = module.scheme, trainer.datamodule.env, trainer.datamodule.buffer
 
     def tell(**figures: float) -> None:
         peak = peak_mib(resource.getrusage(resource.RUSAGE_SELF)) / 1024
         print(json.dumps({**figures, "peak": peak}), flush=True)
 
     def act() -> None:
-        chance = torch.rand(USERS, CHANCES)
-        scheme.support.act(scheme, rollout.module.exploration, env.items, env.length, env.user, chance)
+        history = History(env.items, env.length, user=env.user)
+        scheme.act(history, module.exploration, torch.rand(USERS, UNIFORMS))
 
     tell(act=1000 * seconds_each(act, budget, clock))
-    tell(steps=USERS / seconds_each(rollout.step, budget, clock))
-    while len(rollout.buffer) < BATCH:
-        rollout.step()
+    tell(steps=USERS / seconds_each(module.collect, budget, clock))
+    while len(buffer) < BATCH:
+        module.collect()
     optimizer = torch.optim.Adam((each for each in scheme.parameters() if each.requires_grad), fused=True)
     updates = 0
 
     def update() -> None:
         nonlocal updates
-        scheme.support.begin(0, updates)
         optimizer.zero_grad()
-        algorithm.loss(scheme, rollout.buffer.sample(BATCH))[0].backward()
+        module.algorithm.loss(scheme, buffer.sample(BATCH))[0].backward()
         optimizer.step()
         updates += 1
+        module.algorithm.on_update(scheme, updates)
 
     tell(updates=1 / seconds_each(update, budget, clock))
 

@@ -30,7 +30,7 @@ class Boltzmann(Exploration):
         self.temperature = self.start + share * (self.end - self.start)
 
     def select(self, probabilities: Tensor, mask: Tensor, uniforms: Tensor) -> Tensor:
-        """(B,) actions from (B, I) probabilities and mask; chance enters through the (B, 2) uniforms alone."""
+        """(B,) actions from (B, I) probabilities and mask; all randomness comes from the (B, UNIFORMS) uniforms."""
         relative = probabilities.double() / probabilities.amax(1, keepdim=True)  # else a cold power underflows to zero
         weights = relative ** (1 / self.temperature)
         return sample_index(weights * mask, uniforms[:, 0])

@@ -1,7 +1,7 @@
 """LoadableModule: a LightningModule that `load_from_checkpoint` rebuilds without its data."""
 
-import logging
 import pickle
+import warnings
 import zipfile
 from abc import abstractmethod
 from pathlib import Path
@@ -13,8 +13,6 @@ from lightning import LightningModule
 from ialp.errors import UserError
 from ialp.recorded import Recorded, description, rebuild
 from ialp.runs.record import record_run
-
-logger = logging.getLogger(__name__)
 
 KEY = "module"  # of a checkpoint: constructor arguments and sizes, as JSON values
 
@@ -50,12 +48,11 @@ class LoadableModule(Recorded, LightningModule):
 
     def record_run(self) -> None:
         """Describes a finished run that was made without the command line, so that its commands can read it."""
-        if not (self.trainer.is_global_zero and isinstance(self.data, Recorded)):
-            return
-        try:
-            record_run(Path(self.trainer.default_root_dir), self, self.data, self.upstream(), self.results())
-        except UserError as error:  # defined in a notebook, say
-            logger.warning("the commands of ialp cannot read this run: %s", error)
+        if self.trainer.is_global_zero and isinstance(self.data, Recorded):
+            try:
+                record_run(Path(self.trainer.default_root_dir), self, self.data, self.upstream(), self.results())
+            except UserError as error:  # a class of a notebook: no reason to fail after the training
+                warnings.warn(f"`ialp` commands cannot read this run: {error}", stacklevel=2)
 
     def restore_best(self) -> None:
         """Loads the weights of the best checkpoint, if a callback of the trainer kept one."""

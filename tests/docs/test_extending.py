@@ -52,12 +52,15 @@ data:
     "lfm_pretrain": """\
 upstream: {oracle: lfm_oracle.yaml}
 judge: {class_path: ialp.oracle.LexicalOracle}
-model: {class_path: ialp.phases.IALPPretrain, init_args: {dim: 16, layers: 1}}
+model: {class_path: ialp.phases.IALPPretrain, init_args: {net: {dim: 16}}}
 data:
   class_path: ialp.datamodules.OracleDataModule
   init_args:
-    {log: "${log}", judge: "${judge}", oracle: "${upstream.oracle}", users: 6, steps_per_epoch: 4, batch_size: 8,
-     cache: judgements.sqlite}
+    log: "${log}"
+    oracle: {judge: "${judge}", adapter: "${upstream.oracle}", cache: judgements.sqlite}
+    users: 6
+    steps_per_epoch: 4
+    batch_size: 8
 """,
     "lfm_policyset": ONLINE.replace("SCHEME", "PolicySet"),
     "lfm_finetune": ONLINE.replace("SCHEME", "FineTune"),

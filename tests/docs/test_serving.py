@@ -25,7 +25,7 @@ ONLINE = f"""\
 {LOG}
 model:
   class_path: ialp.phases.OnlineAdapt
-  init_args: {{dim: 16, layers: 1, scheme: {{class_path: ialp.rl.schemes.Scratch}}}}
+  init_args: {{net: {{dim: 16}}, scheme: {{class_path: ialp.rl.schemes.Scratch}}}}
 data:
   class_path: ialp.datamodules.ReplayDataModule
   init_args:

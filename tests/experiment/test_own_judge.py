@@ -38,18 +38,21 @@ data:
     "pretrain": """\
 upstream: {oracle: judge.yaml}
 judge: {class_path: ialp.oracle.LexicalOracle}
-model: {class_path: ialp.phases.IALPPretrain, init_args: {dim: 16, layers: 1}}
+model: {class_path: ialp.phases.IALPPretrain, init_args: {net: {dim: 16}}}
 data:
   class_path: ialp.datamodules.OracleDataModule
   init_args:
-    {log: "${log}", judge: "${judge}", oracle: "${upstream.oracle}", users: 6, steps_per_epoch: 4, batch_size: 8,
-     cache: judgements.sqlite}
+    log: "${log}"
+    oracle: {judge: "${judge}", adapter: "${upstream.oracle}", cache: judgements.sqlite}
+    users: 6
+    steps_per_epoch: 4
+    batch_size: 8
 """,
     "policy": """\
 upstream: {reward_model: world.yaml, pretrained: pretrain.yaml}
 model:
   class_path: ialp.phases.OnlineAdapt
-  init_args: {scheme: {class_path: ialp.rl.schemes.PolicySet}, pretrained: "${upstream.pretrained}", dim: 16, layers: 1}
+  init_args: {scheme: {class_path: ialp.rl.schemes.PolicySet}, pretrained: "${upstream.pretrained}", net: {dim: 16}}
 data:
   class_path: ialp.datamodules.ReplayDataModule
   init_args:
@@ -134,7 +137,11 @@ def test_none_is_picked_by_the_threshold_that_was_fitted(fit: Fit) -> None:
     [fitted] = Path("runs/judge").glob("*/oracle/calibration.json")
     for threshold, none_rate in ((0.0, 1.0), (1.5, 0.0)):
         fitted.write_text(json.dumps(json.loads(fitted.read_text()) | {"threshold": threshold}))
-        arguments = [*LOYAL, f"--upstream.oracle={fitted.parents[1]}", "--data.init_args.judging.none=calibrated"]
+        arguments = [
+            *LOYAL,
+            f"--upstream.oracle={fitted.parents[1]}",
+            "--data.init_args.oracle.judging.none=calibrated",
+        ]
         found = fit("pretrain", *arguments, runs=f"runs_{none_rate}")
         assert found["results"]["none_rate"] == none_rate
 

@@ -51,7 +51,7 @@ def test_a_resumed_run_keeps_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.slow
 def test_an_online_run_logs_its_curves_and_the_table_of_its_end(offline: Callable[[], list[Path]]) -> None:
     small = ["--data.init_args.users=4", "--data.init_args.steps_per_epoch=9", "--data.init_args.test_users=8"]
-    small += ["--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", "--model.init_args.dim=8"]
+    small += ["--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", "--model.init_args.net.dim=8"]
     configs = ["--config", str(CONFIGS / "lfm_scratch_a2c.yaml"), "--config", str(CONFIGS / "loggers" / "wandb.yaml")]
     below = Path("reward.yaml")
     reward = composed(CONFIGS / "lfm_reward.yaml")

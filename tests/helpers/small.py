@@ -20,11 +20,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "lfm_pretrain": {
         "judge": {"class_path": "ialp.oracle.LexicalOracle"},
-        "model.init_args.dim": 16,
+        "model.init_args.net.dim": 16,
         "data.init_args.users": 10,
         "data.init_args.batch_size": 32,
         "data.init_args.updates_per_step": 2,
-        "data.init_args.budget": 4000,
+        "data.init_args.oracle.budget": 4000,
         "trainer.max_epochs": 3,
     },
     "lfm_policyset": {

@@ -3,6 +3,7 @@ import torch
 
 from ialp.errors import UserError
 from ialp.nets import ActorCritic, SASRec, at_length
+from ialp.types import History
 
 
 def test_actor_critic_states_ignore_what_comes_after():
@@ -35,7 +36,7 @@ def test_actor_critic_started_from_text_prefers_similar_items():
     embeddings = torch.nn.functional.one_hot(torch.tensor([0, 1, 1, 2, 2, 3, 3]), 8).float()
     embeddings[0] = 0
     policy.start_from_text(embeddings)
-    logits = policy.actor(policy.state(torch.tensor([[1, 3]]), torch.tensor([2])))
+    logits = policy.actor(policy.state(History(torch.tensor([[1, 3]]), torch.tensor([2]))))
     assert logits[0, 4] > logits[0, [1, 2, 5, 6]].max()
 
 
@@ -44,7 +45,7 @@ def test_actor_critic_embeds_a_user_by_features():
     policy = ActorCritic(6, dim=8, layers=1, heads=1, max_length=4, num_users=3, user_width=2)
     features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
     policy.encoder.set_user_features(features)
-    alone = policy.state(torch.tensor([[7, 0], [8, 0], [9, 0]]), torch.tensor([1, 1, 1]))
+    alone = policy.state(History(torch.tensor([[7, 0], [8, 0], [9, 0]]), torch.tensor([1, 1, 1])))
     assert torch.equal(alone[0], alone[2]) and not torch.allclose(alone[0], alone[1])
     alone[0, 0].backward()
     assert policy.encoder.user_embedding.weight.grad.abs().sum() > 0
@@ -53,7 +54,7 @@ def test_actor_critic_embeds_a_user_by_features():
 def test_actor_critic_takes_new_users_and_refuses_other_features(tmp_path):
     policy = ActorCritic(6, dim=8, layers=1, heads=1, max_length=4, num_users=3, user_width=2)
     policy.encoder.set_user_features(torch.rand(5, 2))
-    assert policy.state(torch.tensor([[11, 2]]), torch.tensor([2])).shape == (1, 8)  # the fifth user
+    assert policy.state(History(torch.tensor([[11, 2]]), torch.tensor([2]))).shape == (1, 8)  # the fifth user
     with pytest.raises(UserError, match="4 features here, but this net was built for 2"):
         policy.encoder.set_user_features(torch.rand(5, 4))
 
@@ -63,8 +64,8 @@ def test_actor_critic_saves_user_features(tmp_path):
     policy.encoder.set_user_features(torch.rand(3, 2))
     policy.save_pretrained(tmp_path, "f" * 64)
     again = ActorCritic.from_pretrained(tmp_path)
-    items, length = torch.tensor([[8, 2]]), torch.tensor([2])
-    assert torch.equal(again.state(items, length), policy.state(items, length))
+    history = History(torch.tensor([[8, 2]]), torch.tensor([2]))
+    assert torch.equal(again.state(history), policy.state(history))
 
 
 @pytest.mark.parametrize("q_temperature", [None, 0.5])

@@ -98,3 +98,9 @@ def test_docs_example_trains_a_reward_model_in_python(tmp_path, monkeypatch):
     found: dict = {}
     exec(compile(small, "docs/reward_model.md", "exec"), found)
     assert found["users"].num_users == 100 and (tmp_path / "runs/mine/references.json").is_file()
+
+
+def test_record_run_warns_of_what_cannot_be_described(tmp_path):
+    with pytest.warns(UserWarning, match=r"commands cannot read this run: .*lambda"):
+        fit(tmp_path, net=lambda items: SequentialResponse(items, dim=8))
+    assert World.load(tmp_path).response.num_items == 60

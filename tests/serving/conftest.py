@@ -59,7 +59,8 @@ def write_run(folder: Path, source: dict[str, Any], log: Log, shares: Shares, re
     for name, (_, policy) in shares.items():
         policy.save_pretrained(folder / name, log.catalogue.fingerprint)
     weights = {name: weight for name, (weight, _) in shares.items()}
-    (folder / MIXTURE).write_text(json.dumps({"weights": weights, "repeats": repeats}))
+    acting = {"class_path": SavedPolicy.saved_class, "repeats": repeats}
+    (folder / MIXTURE).write_text(json.dumps({"weights": weights, **acting}))
     (folder / "config.yaml").write_text(yaml.safe_dump({"data": {"init_args": {"log": source}}}))
     (folder / "done.json").write_text(json.dumps({"stage": folder.parent.name, "seed": 0, "fingerprint": "f" * 64}))
     return folder

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ialp.cli.main import main
 from ialp.errors import UserError
-from ialp.rl.schemes import load_policy
+from ialp.rl.schemes import Scheme, load_policy
 from ialp.serving import export as exporting
 from ialp.serving.export import SUFFIXES, export, largest_difference
 from ialp.serving.opening import open_finished
 from ialp.serving.recommend import recommend
+from ialp.types import History
 from tests.serving.conftest import MAX_LENGTH, histories
 
 KINDS = ["plain", "q", "mixture", "repeats", "users"]
@@ -53,18 +54,22 @@ def test_export_read_back_gives_the_runs_probabilities(kind, format, run_of, tmp
     for batch in (1, 3, 64):
         for time in (1, 2, 5, MAX_LENGTH):
             items, length = histories(log, batch, time)
-            theirs, ours = policy.probabilities(items, length), play(items, length)
+            theirs, ours = policy.probabilities(History(items, length)), play(items, length)
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
-            assert not ours[~policy.allowed(items, length)].any()
+            assert not ours[~policy.mask(History(items, length))].any()
             torch.testing.assert_close(ours.sum(1), torch.ones(batch), rtol=0, atol=1e-5)
+
+
+def played(policy: Scheme) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda items, length: policy.probabilities(History(items, length))
 
 
 def test_largest_difference_tells_policies_apart(run_of):
     """The comparison that an export must pass: passed by the same policy, by no other, nor under another mask."""
     finished = open_finished(run_of("plain"))
-    assert largest_difference(finished, finished.policy.probabilities) == 0
-    assert largest_difference(finished, load_policy(run_of("q")).probabilities) > 1e-3
-    assert largest_difference(finished, load_policy(run_of("repeats")).probabilities) == float("inf")
+    assert largest_difference(finished, played(finished.policy)) == 0
+    assert largest_difference(finished, played(load_policy(run_of("q")))) > 1e-3
+    assert largest_difference(finished, played(load_policy(run_of("repeats")))) == float("inf")
     assert largest_difference(finished, lambda items, length: torch.zeros(len(items), 60)) == float("inf")
 
 
@@ -72,7 +77,7 @@ def test_export_what_differs_is_not_written(run_of, tmp_path, monkeypatch):
     finished = open_finished(run_of("plain"))
 
     def off(program):
-        return b"", lambda items, length: finished.policy.probabilities(items, length) * (1 + 1e-3)
+        return b"", lambda items, length: played(finished.policy)(items, length) * (1 + 1e-3)
 
     monkeypatch.setattr(exporting, "as_torch_export", off)
     monkeypatch.setattr(exporting, "traced", lambda module: None)

@@ -12,6 +12,7 @@ from ialp.data.readers import CoatLog
 from ialp.errors import UserError
 from ialp.serving.opening import FinishedRun
 from ialp.serving.recommend import history_of, latest, recommend, split_ids, table
+from ialp.types import History
 from tests.helpers.coat_files import write_coat
 from tests.serving.conftest import TRACKS, counting
 
@@ -155,7 +156,9 @@ class TestVerb:
 def recommend_numbers(run, history: list[int], top: int) -> list[int]:
     from ialp.rl.schemes import load_policy
 
-    probabilities = load_policy(run).eval().probabilities(torch.tensor([history]), torch.tensor([len(history)]))
+    probabilities = (
+        load_policy(run).eval().probabilities(History(torch.tensor([history]), torch.tensor([len(history)])))
+    )
     return probabilities[0].topk(top).indices.tolist()
 
 
