@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from lightning import LightningModule
+from lightning import LightningDataModule, LightningModule
 
 from ialp.errors import UserError
 from ialp.recorded import Recorded, description, rebuild
@@ -23,7 +23,12 @@ class LoadableModule(Recorded, LightningModule):
     A checkpoint holds the constructor's arguments (see `ialp.recorded.description`) and `net_sizes()`. Both are JSON
     values, so that checkpoints are read with `weights_only=True`. A subclass that overrides `on_save_checkpoint` calls
     this class's, too.
+
+    Attributes:
+        data_class: the DataModule that the phase works on.
     """
+
+    data_class: type = LightningDataModule
 
     @abstractmethod
     def net_sizes(self) -> dict[str, Any]:
@@ -37,6 +42,19 @@ class LoadableModule(Recorded, LightningModule):
     def data(self) -> Any:
         """The DataModule that the trainer was given."""
         return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    def check_data(self, data: Any) -> None:
+        """Whether this phase works on such a DataModule.
+
+        Raises:
+            UserError: It is another phase's.
+        """
+        if not isinstance(data, self.data_class):
+            wanted = self.data_class.__name__
+            raise UserError(
+                f"model.class_path: {type(self).__name__} takes its data from {wanted}, not {type(data).__name__}: "
+                f"set data.class_path to ialp.datamodules.{wanted}, or model.class_path to another phase"
+            )
 
     def upstream(self) -> dict[str, str]:
         """Folders of the runs that this one is built on, by name."""

@@ -96,12 +96,7 @@ class OnlineAdapt(LoadableModule):
         Raises:
             UserError: They do not; it says why, and which keys to change.
         """
-        if not isinstance(data, self.data_class):
-            wanted = self.data_class.__name__
-            raise UserError(
-                f"model.class_path: {type(self).__name__} takes its data from {wanted}, not {type(data).__name__}: "
-                f"set data.class_path to ialp.datamodules.{wanted}, or model.class_path to another phase"
-            )
+        self.check_data(data)
         if self.trains and (reason := self.algorithm.refusal(self.scheme, self.exploration, self.whole_episodes)):
             raise UserError(reason)
 

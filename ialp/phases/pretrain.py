@@ -8,6 +8,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from ialp.data.text import text_embeddings
+from ialp.datamodules import OracleDataModule
 from ialp.distributed import mean_over_ranks, sum_over_ranks, weight_of_rank, world_size
 from ialp.errors import UserError
 from ialp.nets import ActorCritic, NetConfig
@@ -52,6 +53,8 @@ class IALPPretrain(LoadableModule):
             items that were judged, and blur the text.
     """
 
+    data_class = OracleDataModule
+
     def __init__(
         self,
         algorithm: Algorithm | None = None,
@@ -74,12 +77,13 @@ class IALPPretrain(LoadableModule):
         self.asked: dict[str, int] = {}
         self.oracle_state: dict[str, int] = {}
 
-    def check_composition(self, data: Any = None) -> None:
-        """Whether the algorithm can pre-train.
+    def check_composition(self, data: Any) -> None:
+        """Whether the algorithm can pre-train, on this DataModule.
 
         Raises:
-            UserError: It needs its own actions, or trains no actor.
+            UserError: It needs its own actions, or trains no actor; or the data is another phase's.
         """
+        self.check_data(data)
         if reason := self.algorithm.refusal(Scratch(), Categorical(), whole_episodes=False):
             raise UserError(reason)
         if not self.algorithm.trains_actor:
@@ -93,7 +97,7 @@ class IALPPretrain(LoadableModule):
         """Line 3."""
         if hasattr(self.scheme, "learner"):
             return
-        self.check_composition()
+        self.check_composition(self.data)
         log, data = self.data.log, self.data
         self.build_nets({**log.sizes, "max_length": data.horizon + 2, **vars(self.net)})
         self.scheme.learner.encoder.set_user_features(log.user_features)

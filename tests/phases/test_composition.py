@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from ialp.datamodules import ReplayDataModule
+from ialp.datamodules import OracleDataModule, ReplayDataModule
 from ialp.errors import UserError
+from ialp.oracle import LexicalOracle, OracleConfig
 from ialp.phases import Evaluation, IALPPretrain, OnlineAdapt
 from ialp.rl import DQN, Reinforce
 from tests.helpers.compositions import ALGORITHMS, EXPLORATIONS, SCHEMES, TABLE, covering, reason, trains_a_step
@@ -48,9 +49,9 @@ def test_online_adapt_does_not_train_what_it_refuses(compose, tmp_path):
 
 
 @pytest.mark.parametrize(("algorithm", "why"), [(DQN(), "trains no actor"), (Reinforce(), "replay buffer")])
-def test_pretrain_needs_an_actor_and_replays(algorithm, why):
+def test_pretrain_needs_an_actor_and_replays(algorithm, why, source):
     with pytest.raises(UserError, match=why):
-        IALPPretrain(algorithm).check_composition()
+        IALPPretrain(algorithm).check_composition(OracleDataModule(source, OracleConfig(LexicalOracle())))
 
 
 def test_online_adapt_target_and_clock_survive_a_resume(compose, tmp_path):
