@@ -22,7 +22,7 @@ EXPLORATIONS = {"EpsilonGreedy": "ε-greedy", "Categorical": "categorical", "Gre
 
 LENGTHS = {"max_epochs", "min_epochs", "max_steps", "min_steps", "max_time"}
 """Keys of the trainer that end a run: the figures before its end are the same for any length."""
-NOT_LEARNT = {"evaluate_sampled", "pretrained", "reward_model", "max_environment_steps", "budget"}
+NOT_LEARNT = {"evaluation", "pretrained", "reward_model", "max_environment_steps", "budget"}
 """Arguments that do not change what is learnt before the end, or name a run, whose own settings are compared."""
 
 

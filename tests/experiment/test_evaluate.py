@@ -55,7 +55,7 @@ def pretrained(tmp_path, log) -> Path:
 def online(tmp_path, log, world, pretrained) -> Path:
     """A PolicySet run, stopped where α was 0.25."""
     folder = tmp_path / "runs" / "lfm_policyset" / "3-cccccccc"
-    scheme = PolicySet()
+    scheme = PolicySet(learner_start="new_actor")  # which prefers other items than θ
     torch.manual_seed(2)
     fresh = ActorCritic(log.catalogue.num_items, dim=8)
     scheme.build(ActorCritic.from_pretrained(pretrained, log.catalogue.fingerprint), fresh)
