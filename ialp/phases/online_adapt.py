@@ -97,7 +97,8 @@ class OnlineAdapt(LoadableModule):
             UserError: They do not; it says why, and which keys to change.
         """
         self.check_data(data)
-        if self.trains and (reason := self.algorithm.refusal(self.scheme, self.exploration, self.whole_episodes)):
+        reason = self.algorithm.refusal(self.scheme, self.exploration, self.whole_episodes)
+        if self.trains and (reason := reason or self.scheme.refusal(self.exploration)):
             raise UserError(reason)
 
     @override

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from ialp.errors import UserError
 from ialp.masking import shown_items
 from ialp.nets import ActorCritic
 from ialp.rl.exploration import Categorical, EpsilonGreedy, Exploration, Greedy, sample_index
@@ -170,23 +169,16 @@ def select(exploration: Exploration, policy: BlockwisePolicy, uniforms: Tensor) 
         exploration: `Greedy`, `Categorical`, `EpsilonGreedy`, or one with a method `select_blockwise` of its own.
         policy: π̂.
         uniforms: (B, 2) float64 in [0, 1).
-
-    Raises:
-        UserError: Another strategy.
     """
     if isinstance(exploration, SelectsBlockwise):
         return exploration.select_blockwise(policy, uniforms)
-    if type(exploration) is Greedy:
+    if isinstance(exploration, Greedy):
         return policy.best()
-    if type(exploration) is Categorical:
+    if isinstance(exploration, Categorical):
         return policy.draw(uniforms[:, 0], exploration.temperature)
-    if type(exploration) is EpsilonGreedy:
-        greedy, explored = policy.best(), policy.any_allowed(uniforms[:, 1])
-        return torch.where(uniforms[:, 0] < exploration.epsilon, explored, greedy)
-    raise UserError(
-        f"model.init_args.exploration: {type(exploration).__name__} selects from all probabilities at once, which a "
-        f"Blockwise scheme never has: take Categorical, EpsilonGreedy or Greedy, or give it a method `select_blockwise`"
-    )
+    assert isinstance(exploration, EpsilonGreedy)  # see Blockwise.refusal
+    greedy, explored = policy.best(), policy.any_allowed(uniforms[:, 1])
+    return torch.where(uniforms[:, 0] < exploration.epsilon, explored, greedy)
 
 
 @runtime_checkable
@@ -202,6 +194,16 @@ class Blockwise(Scheme):
     """Makes a scheme act without ever holding all probabilities: `class Mine(Blockwise, PolicySet)`."""
 
     saved_class = "ialp.rl.large.BlockwiseSavedPolicy"
+
+    @override
+    def refusal(self, exploration: Exploration) -> str | None:
+        if isinstance(exploration, SelectsBlockwise) or type(exploration) in (Greedy, Categorical, EpsilonGreedy):
+            return None
+        return (
+            f"model.init_args.exploration: {type(exploration).__name__} selects from all probabilities at once, which "
+            f"{type(self).__name__} never has: take Categorical, EpsilonGreedy or Greedy, or give it a method "
+            f"`select_blockwise`"
+        )
 
     @override
     def frozen(self, pretrained: ActorCritic) -> Scheme:

@@ -57,6 +57,10 @@ class Scheme(Recorded, nn.Module, ABC):
             ranks: number of processes.
         """
 
+    def refusal(self, exploration: Exploration) -> str | None:
+        """Why it cannot act by this strategy, with the keys to change; None where it can."""
+        return None
+
     def frozen(self, pretrained: ActorCritic) -> "Scheme":
         """θ as it is, acting as this scheme does: the reference of every evaluation."""
         scheme = Frozen()

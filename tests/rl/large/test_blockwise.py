@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from ialp.errors import UserError
 from ialp.masking import shown_items
 from ialp.nets import ActorCritic
 from ialp.rl import Categorical, ConstantAlpha, EpsilonGreedy, Exploration, Greedy
@@ -144,10 +143,10 @@ class ByBlocks(Exploration):
 
 
 @torch.no_grad()
-def test_blockwise_select_refuses_a_strategy_that_needs_all_probabilities():
+def test_blockwise_scheme_refuses_a_strategy_that_needs_all_probabilities():
     made, uniforms = blockwise_of(scheme("one")), torch.zeros(3, 2, dtype=torch.float64)
-    with pytest.raises(UserError, match="Own selects from"):
-        select(Own(), made, uniforms)
+    assert "Own selects from" in (BlockwiseScratch().refusal(Own()) or "")
+    assert BlockwiseScratch().refusal(ByBlocks()) is None and BlockwiseScratch().refusal(Greedy()) is None
     assert torch.equal(select(ByBlocks(), made, uniforms), made.best())
 
 
