@@ -2,8 +2,10 @@
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from typing import get_args, get_type_hints
 
 from ialp.errors import UserError
 
@@ -19,6 +21,16 @@ def argument_names(cls: type) -> list[str] | None:
     parameters = inspect.signature(cls).parameters
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     return None if takes_all else list(parameters)
+
+
+def dataclass_fields(cls: type, argument: str) -> list[str]:
+    """Fields of the dataclass that an argument of a constructor is typed with; none where it is typed otherwise."""
+    try:
+        annotation = get_type_hints(cls.__init__).get(argument)  # type: ignore[misc]
+    except NameError:  # of a module that is imported for types alone
+        return []
+    kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and is_dataclass(kind)]
+    return [each.name for kind in kinds for each in fields(kind)]
 
 
 def find_class(class_path: str) -> type:

@@ -366,3 +366,20 @@ def _classes(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             yield value["class_path"], value.get("init_args") or {}
         for each in value.values():
             yield from _classes(each)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--data.oracle.bugdet=3", 'data.oracle has no "bugdet"; did you mean budget?'),
+        ("--model.net.dims=3", 'model.net has no "dims"; did you mean dim?'),
+        ("--data.oracle.judge.init_args.model=x", "init_args.model reaches into ${judge} ("),
+    ],
+)
+def test_option_that_no_component_takes_is_refused_in_one_line(
+    option: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", "--config", str(CONFIGS / "lfm_pretrain.yaml"), option]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1

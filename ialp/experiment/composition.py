@@ -212,6 +212,11 @@ def _nested(tree: Node | None, keys: Sequence[str], value: Node) -> Any:
     """A tree with one branch; where a class stands in `tree`, its arguments are meant: `model.lr`."""
     if not keys:
         return value
+    if isinstance(tree, ScalarNode) and "${" in tree.value:
+        raise UserError(
+            f"{source(value)}: {'.'.join(keys)} reaches into {tree.value} ({source(tree)}): set that key itself, or "
+            "give a whole class in its place"
+        )
     key, *rest = keys
     entries = entries_of(named_class(tree) or tree)
     if "class_path" in entries and key not in CLASS_KEYS:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
-from ialp.classes import argument_names, near
+from ialp.classes import argument_names, dataclass_fields, near
 from ialp.errors import UserError
 from ialp.experiment.class_names import find_class, near_class
 from ialp.experiment.composition import Composed, entries_of, source
@@ -81,8 +81,12 @@ def _check_class(named: ScalarNode, init_args: Node | None, path: str) -> None:
         raise UserError(f"{source(named)}: {path}: no class {named.value}{near_class(named.value)}") from None
     except UserError as error:
         raise UserError(f"{source(named)}: {path}: {error}") from None
-    if names is not None:
-        _check_keys(init_args, f"{path}: {named.value.rpartition('.')[2]}", names)
+    if names is None:
+        return
+    _check_keys(init_args, f"{path}: {named.value.rpartition('.')[2]}", names)
+    for name, value in entries_of(init_args).items():
+        if known := dataclass_fields(find_class(named.value), name):
+            _check_keys(value, f"{path}.{name}", known)
 
 
 def _check_keys(node: Node | None, owner: str, known: Sequence[str]) -> None:
