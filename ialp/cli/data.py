@@ -1,58 +1,43 @@
 """`ialp data prepare` and `ialp data check`."""
 
-import re
-from argparse import ArgumentError
+from argparse import REMAINDER, ArgumentError, RawDescriptionHelpFormatter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 from rich.table import Table
 
-from ialp.classes import argument_names, find_class, near
-from ialp.data.readers.amazon import AmazonLog
-from ialp.data.readers.atomic import AtomicLog
-from ialp.data.readers.check import check_path, problem_lines
-from ialp.data.readers.file_log import FileLog
-from ialp.data.readers.intake import Intake
-from ialp.data.readers.lastfm import LastfmLog
-from ialp.data.readers.prepared import write_prepared
-from ialp.data.readers.reading_progress import ReadingProgress
-from ialp.data.readers.table_log import TableLog
+from ialp.classes import find_class, near
+from ialp.data.readers import AmazonLog, AtomicLog, FileLog, Intake, LastfmLog, PreparedLog, TableLog
+from ialp.data.readers.file_log import ITEM
+from ialp.data.readers.intake import Finding
+from ialp.data.readers.prepared import MANIFEST, write_prepared
 from ialp.errors import UserError
+from ialp.parser import Parser
 from ialp.printing import print_table
 
-READERS: dict[str, type[FileLog]] = {
-    "atomic": AtomicLog,
-    "table": TableLog,
-    "amazon": AmazonLog,
-    "lastfm": LastfmLog,
-}
+READERS: dict[str, type[FileLog]] = {"atomic": AtomicLog, "table": TableLog, "amazon": AmazonLog, "lastfm": LastfmLog}
 HELP = """\
-usage: ialp data prepare READER [options] --out DIR    read a log, check it, write it as a compact folder
-       ialp data check PATH...                         say what is wrong with folders or files
-       ialp data check READER [options]                the same of a log as a reader sees it
+ialp data prepare READER [options] --out DIR    read a log, check it, write it as a compact folder
+ialp data check READER [options]                say what is wrong with the log that a reader reads
+ialp data check PATH                            the same of NAME.inter with NAME.item, or of a prepared folder
 
 readers (ialp data prepare READER --help shows the options of one):
-{readers}
-  module.Class  a subclass of ialp.data.readers.FileLog of your own
 """
 
 
 def run(arguments: list[str]) -> int:
     """Run `ialp data`; 2 where a check has found something."""
-    if not arguments:
-        raise UserError("the following arguments are required: prepare or check; see ialp data --help")
-    command, *rest = arguments
-    if command in ("-h", "--help") or rest[:1] in (["-h"], ["--help"]):
-        lines = (f"  {name:12}  {(kind.__doc__ or '').strip().splitlines()[0]}" for name, kind in READERS.items())
-        print(HELP.format(readers="\n".join(lines)).rstrip())
-        return 0
-    if command not in ("prepare", "check"):
-        raise UserError(f'ialp data has no "{command}": it has prepare and check; see ialp data --help')
-    if not rest:
-        raise UserError(f"the following arguments are required: what to {command}; see ialp data --help")
-    return prepare(rest[0], rest[1:]) if command == "prepare" else check(rest)
+    lines = [f"  {name:12}  {(kind.__doc__ or '').splitlines()[0]}" for name, kind in READERS.items()]
+    lines.append("  module.Class  a subclass of ialp.data.readers.FileLog of your own")
+    style = RawDescriptionHelpFormatter
+    parser = Parser(prog="ialp data", description=HELP + "\n".join(lines), formatter_class=style)
+    parser.add_argument("command", choices=["prepare", "check"])
+    parser.add_argument("reader", metavar="READER|PATH")
+    parser.add_argument("options", nargs=REMAINDER)
+    given = parser.parse_args(arguments)
+    return prepare(given.reader, given.options) if given.command == "prepare" else check(given.reader, given.options)
 
 
 def prepare(reader: str, arguments: list[str]) -> int:
@@ -60,52 +45,63 @@ def prepare(reader: str, arguments: list[str]) -> int:
     kind = find_reader(reader)
     parser = reader_parser(kind, f"ialp data prepare {reader}")
     parser.add_argument("--out", type=str, required=True, help="Folder to write.")
-    parser.add_argument("--bad_rows", default="refuse", help="refuse: the first ends it; drop: leave out and count.")
+    bad_rows = "refuse: the first one ends the reading; drop: leave out and count."
+    parser.add_argument("--bad_rows", type=Literal["refuse", "drop"], default="refuse", help=bad_rows)
     parser.add_argument("--overwrite", type=bool, default=False, help="Replace a prepared folder at --out.")
-    options = parse(parser, kind, arguments)
-    out, bad_rows, overwrite = Path(options.pop("out")), options.pop("bad_rows"), options.pop("overwrite")
-    if bad_rows not in ("refuse", "drop"):
-        raise UserError(f"bad_rows is {bad_rows}: it is refuse or drop")
-    intake = Intake(bad_rows, ReadingProgress())
+    options = parse(parser, arguments)
+    out, drop, overwrite = Path(options.pop("out")), options.pop("bad_rows") == "drop", options.pop("overwrite")
+    intake = Intake(drop, progress=True)
     manifest = write_prepared(kind(**options), out, intake, overwrite)
-    print_cleaned(intake)
+    print_cleaned(intake.cleaned | intake.problems)
     print_row(manifest["name"], manifest["counts"], manifest["attributes"])
     reads = f"class_path: ialp.data.readers.PreparedLog, init_args: {{root: {out}}}"
     print(f"written: {out}; a config reads it with {reads}")
     return 0
 
 
-def check(arguments: list[str]) -> int:
-    """Print all problems of folders, files or what a reader reads, or the log's row of Table 2."""
-    intake = Intake("list", ReadingProgress())
-    first = arguments[0]
-    dotted = "." in first and all(map(str.isidentifier, first.split(".")))
-    if first in READERS or (dotted and not Path(first).exists()):
-        kind = find_reader(first)
-        source = kind(**parse(reader_parser(kind, f"ialp data check {first}"), kind, arguments[1:]))
-        name, attributes, counts = source.name, source.attributes, intake.attempt(lambda: source.read(intake).counts)
-    else:
-        rows = [check_path(Path(path), intake) for path in arguments]
-        name, attributes, counts = Path(first).resolve().stem, [], rows[0] if len(rows) == 1 else None
-    print_cleaned(intake)
-    if lines := problem_lines(intake):
-        print("\n".join([*lines, f"{len(lines)} problem{'s' if len(lines) > 1 else ''}"]))
+def check(name: str, arguments: list[str]) -> int:
+    """Read a log as a run would, and print all problems or its row of Table 2."""
+    source, intake, broken = find_source(name, arguments), Intake(drop=True, progress=True), []
+    counts: dict[str, float] = {}
+    try:
+        counts = source.read(intake).counts
+    except UserError as error:
+        broken.append(str(error))
+    found = intake.problems.values()
+    problems = [each.first + (f" (and {each.count - 1:,} more)" if each.count > 1 else "") for each in found] + broken
+    print_cleaned(intake.cleaned)
+    if problems:
+        print("\n".join([*problems, f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"]))
         return 2
-    if counts:
-        print_row(name, counts, attributes)
+    print_row(source.name, counts, source.attributes)
     print("nothing is wrong")
     return 0
 
 
+def find_source(name: str, arguments: list[str]) -> FileLog:
+    """What `ialp data check` reads: NAME.inter beside NAME.item, a prepared folder, or what a reader's options say."""
+    path = Path(name)
+    if path.suffix == ".inter":
+        atomic = AtomicLog(path.stem, str(path.parent))
+        columns = atomic.open(path.with_suffix(".item"), atomic.format, []).columns
+        atomic.attributes = [name for name in columns if name != ITEM]
+        return atomic
+    if (path / MANIFEST).is_file():
+        return PreparedLog(name)
+    kind = find_reader(name)
+    return kind(**parse(reader_parser(kind, f"ialp data check {name}"), arguments))
+
+
 def find_reader(name: str) -> type[FileLog]:
     """The reader of a short name or dotted path."""
-    if name in READERS:
-        return READERS[name]
     try:
-        kind = find_class(name)
+        kind = READERS.get(name) or find_class(name)
     except LookupError:
-        raise UserError(f'no reader "{name}"{near(name, list(READERS))}; there are {", ".join(READERS)}') from None
-    if not (isinstance(kind, type) and issubclass(kind, FileLog)):
+        known = ", ".join(READERS)
+        raise UserError(
+            f'no reader, .inter file or prepared folder "{name}"{near(name, list(READERS))}; readers: {known}'
+        ) from None
+    if not issubclass(kind, FileLog):
         raise UserError(f"{name} is no subclass of ialp.data.readers.FileLog")
     return kind
 
@@ -117,7 +113,7 @@ def reader_parser(kind: type[FileLog], prog: str) -> ArgumentParser:
     return parser
 
 
-def parse(parser: ArgumentParser, kind: type[FileLog], arguments: list[str]) -> dict[str, Any]:
+def parse(parser: ArgumentParser, arguments: list[str]) -> dict[str, Any]:
     """The options by name.
 
     Raises:
@@ -126,17 +122,13 @@ def parse(parser: ArgumentParser, kind: type[FileLog], arguments: list[str]) -> 
     try:
         return parser.instantiate(parser.parse_args(arguments)).as_dict()
     except ArgumentError as error:
-        text = " ".join(error.message.split())
-        if unknown := re.search(r"unrecognized arguments: ([^\s=]+)", text):
-            text = f"no option {unknown[1]}{near(unknown[1], [f'--{name}' for name in argument_names(kind) or ()])}"
-        raise UserError(f"{text}; see {parser.prog} --help") from None
+        raise UserError(f"{' '.join(error.message.split())}; see {parser.prog} --help") from None
 
 
-def print_cleaned(intake: Intake) -> None:
+def print_cleaned(findings: Mapping[str, Finding]) -> None:
     """Print a line for each kind of what was changed or left out."""
-    for what, finding in intake.cleaned.items():
-        where = f" (first: {finding.first})" if finding.first else ""
-        print(f"{what}: {finding.count:,}{where}")
+    for what, finding in findings.items():
+        print(f"{what}: {finding.count:,} (first: {finding.first})")
 
 
 def print_row(name: str, counts: Mapping[str, float], attributes: list[str]) -> None:

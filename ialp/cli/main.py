@@ -20,7 +20,7 @@ TRAINER_COMMANDS = {
 }
 COMMANDS = {
     "grid": "run configs over seeds and settings, several at once, and go on where it stopped",
-    "data": "prepare or check a log: ialp data prepare READER, ialp data check PATH",
+    "data": "prepare or check a log: ialp data prepare READER, ialp data check READER|PATH",
     "evaluate": "play a finished policy in any world, episode by episode",
     "recommend": "what a finished policy would show next, after a history of item ids",
     "export": "a finished policy as one file for torch.export or ONNX, checked",

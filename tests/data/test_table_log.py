@@ -5,7 +5,7 @@ import pytest
 
 from ialp.data import Split
 from ialp.data.readers import Columns, Intake, TableLog, TextFormat, lines
-from ialp.data.readers.cells import Numbering, seconds
+from ialp.data.readers.cleaning import Numbering, seconds
 from ialp.errors import UserError
 from tests.helpers.broken_data import INTERACTIONS, ITEMS, write_good
 
@@ -44,7 +44,6 @@ def test_table_log_quoted_and_unquoted_lines_are_read_alike_at_any_block_size(tm
         (tmp_path / "interactions.csv").write_text(text)
         for size in (1, 7, 64, 2**20):
             monkeypatch.setattr(lines, "BLOCK", size)
-            monkeypatch.setattr(lines, "PIECE", max(size, 16))
             found.add(TableLog(str(tmp_path)).load().fingerprint)
     assert len(found) == 1
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from ialp.data import Split
 from ialp.data.readers import Intake, PreparedLog, TableLog
-from ialp.data.readers.prepared import seal, write_prepared
+from ialp.data.readers.prepared import write_prepared
 from tests.helpers.coat_files import write_coat
 
 INTERACTIONS = "user_id,item_id,timestamp,rating\nu,1,100,5\nu,2,101,4\nv,2,100,3\nv,3,105,2\nv,1,110,1\n"
@@ -130,19 +130,6 @@ def parquet(fraction: float, **columns: list[object]) -> Callable[[Path], object
     return spoil
 
 
-def prepared(name: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Callable[[Path], object]:
-    """Change a table of a prepared log and seal it again."""
-
-    def spoil(folder: Path) -> None:
-        path = folder / "log" / name
-        change(pl.read_parquet(path)).write_parquet(path)
-        manifest = json.loads((folder / "log/manifest.json").read_text())
-        manifest["files"][name] = seal(path)
-        (folder / "log/manifest.json").write_text(json.dumps(manifest))
-
-    return spoil
-
-
 def load_prepared(folder: Path) -> object:
     """As a run would."""
     return PreparedLog(str(folder / "log"), split=Split(0.5)).load()
@@ -152,6 +139,7 @@ PLAYS, THINGS = "interactions.csv", "items.csv"
 IN_PARQUET = ("--interactions", "interactions.parquet")
 IN_GZIP = ("--interactions", "interactions.csv.gz")
 DROP = ("--bad_rows", "drop")
+LIKED = ("--columns.min_rating", "1")
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x01\x00\xff\xfe"
 
 BROKEN = [
@@ -163,24 +151,23 @@ BROKEN = [
     ),
     Broken("no file", "table", lambda folder: (folder / THINGS).unlink(), r"/items\.csv: No such file"),
     Broken("binary", "table", put(PLAYS, PNG), r"/interactions\.csv:1: not UTF-8"),
-    Broken("zip", "table", put(PLAYS, b"PK\x03\x04abc"), r"/interactions\.csv:1: a zip archive: unpack it"),
-    Broken("Parquet by another name", "table", put(PLAYS, b"PAR1abc"), r"/interactions\.csv:1: a Parquet file"),
-    Broken("NUL", "table", swap(PLAYS, "v,2", "v,\0"), r"/interactions\.csv:4: a NUL byte"),
     Broken("not UTF-8", "table", put(THINGS, ITEMS.encode().replace(b"Blue", b"Bl\xfc")), r"/items\.csv:3: not UTF-8"),
-    Broken("UTF-16", "table", put(THINGS, ITEMS.encode("utf-16")), r"/items\.csv:1: UTF-16, not UTF-8"),
-    Broken("CR line ends", "table", put(PLAYS, INTERACTIONS.replace("\n", "\r")), r"/interactions\.csv:1: .* CR alone"),
+    Broken("UTF-16", "table", put(THINGS, ITEMS.encode("utf-16")), r"/items\.csv:1: not UTF-8"),
     Broken(
-        "gzip cut short", "table", cut_gzip, r"/interactions\.csv\.gz:\d+: the gzip file ends in", IN_GZIP, big=True
+        "gzip cut short",
+        "table",
+        cut_gzip,
+        r"/interactions\.csv\.gz:\d+: the gzip file is damaged or cut",
+        IN_GZIP,
+        big=True,
     ),
-    Broken("not gzip", "table", put(f"{PLAYS}.gz", INTERACTIONS), r"/interactions\.csv\.gz:1: not a gzip", IN_GZIP),
     Broken(
         "gzip damaged",
         "table",
         lambda folder: put(f"{PLAYS}.gz", gzip.compress(INTERACTIONS.encode())[:-8] + b"12345678")(folder),
-        r"/interactions\.csv\.gz:7: the gzip file is damaged here",
+        r"/interactions\.csv\.gz:\d: the gzip file is damaged",
         IN_GZIP,
     ),
-    Broken("17 MB line", "table", swap(PLAYS, "v,2", "v" * 17 * 2**20), r"/interactions\.csv:4: a line of", big=True),
     # Tables of another shape.
     Broken(
         "missing column", "table", swap(PLAYS, "item_id", "item"), r"/interactions\.csv:1: no column item_id: the h"
@@ -193,7 +180,7 @@ BROKEN = [
         "wrong separator",
         "table",
         lambda _: None,
-        r"/items\.csv:1: the header has no semicolon",
+        r"/interactions\.csv:1: the header has no semicolon",
         ("--format.separator", ";"),
     ),
     Broken("another separator", "table", put(PLAYS, INTERACTIONS.replace(",", ";")), {}),
@@ -204,22 +191,13 @@ BROKEN = [
     ),
     Broken("row too long", "table", swap(THINGS, "3,", "3,,"), r"/items\.csv:4: 3 fields, the header has 2"),
     Broken("rows left out", "table", swap(PLAYS, "v,2,100,3", "v,2"), {"fields, the header has 4": 1}, DROP),
-    Broken("unclosed quote", "table", swap(THINGS, "Blue", '"Blue'), r"/items\.csv:3: ',' expected after"),
-    Broken(
-        "quote never closed", "table", swap(THINGS, 'green"', "green"), r"/items\.csv:4: a quote that opens in this"
-    ),
+    Broken("unclosed quote", "table", swap(THINGS, "Blue", '"Blue'), r"/items\.csv:3: a quote is never closed"),
+    Broken("quote never closed", "table", swap(THINGS, 'green"', "green"), r"/items\.csv:4: a quote is never closed"),
     Broken(
         "after a cell of several lines",
         "table",
         put(THINGS, 'item_id,title\n1,"Red\nlamp"\n2,"Blue\n\nlamp"\n3\n'),
         r"/items\.csv:7: 1 fields, the header has 2",
-    ),
-    Broken(
-        "10 MB cell",
-        "table",
-        swap(THINGS, "Blue lamp", "lamp " * 2**21),
-        r"/items\.csv:3: column title: a cell of more than 1 MiB",
-        big=True,
     ),
     # Cells that cannot be right.
     Broken("item id twice", "table", swap(THINGS, "3,", "1,"), r'/items\.csv:4: item id "1" appears a second time'),
@@ -235,10 +213,11 @@ BROKEN = [
     Broken("NaN for a user", "table", swap(PLAYS, "v,2", "nan,2"), r"/interactions\.csv:4: no user_id"),
     Broken("unknown item", "table", swap(PLAYS, "v,3", "v,9"), r'/interactions\.csv:5: item "9" is not in '),
     Broken("unknown item, dropped", "table", swap(PLAYS, "v,3", "v,9"), {"is not in": 1}, DROP),
-    Broken("NaN rating", "table", swap(PLAYS, "105,2", "105,NaN"), r'/interactions\.csv:5: rating "NaN" is no number'),
-    Broken("rating too high", "table", swap(PLAYS, "105,2", "105,9"), r'/.*csv:5: rating "9" is no number from 1 to 5'),
     Broken(
-        "ratings dropped", "table", swap(PLAYS, "105,2", "105,-1"), {'rating "…" is no number from 1 to 5': 1}, DROP
+        "NaN rating", "table", swap(PLAYS, "105,2", "105,NaN"), r'/interactions\.csv:5: rating "NaN" is not a n', LIKED
+    ),
+    Broken(
+        "ratings dropped", "table", swap(PLAYS, "105,2", "105,x"), {'rating "…" is not a number': 1}, (*LIKED, *DROP)
     ),
     Broken("disliked", "table", lambda _: None, {"rated below 2, left out": 1}, ("--columns.min_rating", "2")),
     Broken("no time", "table", swap(PLAYS, "105", ""), r'/interactions\.csv:5: timestamp "" is not a number or date'),
@@ -308,19 +287,19 @@ COAT, FEATURES = "coat/train.ascii", "coat/user_item_features"
 UNREADABLE = [
     # Folders that are checked and read, not prepared.
     Broken(
-        "coat, ragged", "coat", put(COAT, "1 2 3 4 5\n1 2 3 4\n" + "0 0 0 0 0\n" * 2), r"/.*train\.ascii:2: 4 columns"
+        "coat, ragged",
+        "coat",
+        put(COAT, "1 2 3 4 5\n1 2 3 4\n" + "0 0 0 0 0\n" * 2),
+        r"/.*train\.ascii:2: a row has 5 whole numbers",
     ),
     Broken(
-        "coat, fraction", "coat", put(COAT, "1 2 3 4 5\n1 2 3 4 0.5\n" + "0 0 0 0 0\n" * 2), r'/.*:2: "0\.5" in col'
+        "coat, fraction",
+        "coat",
+        put(COAT, "1 2 3 4 5\n1 2 3 4 0.5\n" + "0 0 0 0 0\n" * 2),
+        r"/.*:2: a row has 5 whole numbers from 0 to 5",
     ),
-    Broken("coat, NUL", "coat", put(COAT, "1 2 3 4 5\n0 0 \0 0 0\n"), r"/coat/train\.ascii:2: a NUL byte"),
-    Broken("coat, rows missing", "coat", put(COAT, "1 2 3 4 5\n"), r"/coat/train\.ascii: 1 rows where 4 belong"),
-    Broken(
-        "coat, map", "coat", put(f"{FEATURES}/user_features_map.txt", "men\n"), r'/.*map\.txt:1: "men": a feature is'
-    ),
-    Broken(
-        "coat, 10 MB cell", "coat", put(COAT, "7" * 10**7 + " 0 0 0 0\n"), r"/.*:1: 7{60}… in column 1: a", big=True
-    ),
+    Broken("coat, rows missing", "coat", put(COAT, "1 2 3 4 5\n"), r"/coat/train\.ascii: 1 rows, 4 "),
+    Broken("coat, map", "coat", put(f"{FEATURES}/user_features_map.txt", "men\n"), r"/.*map\.txt:1: a feature is"),
     Broken(
         "hash",
         "prepared",
@@ -328,37 +307,16 @@ UNREADABLE = [
             parquet(1, item_id=["1", "2"], title=["a", "b"])(folder)
             or (folder / "interactions.parquet").rename(folder / "log/items.parquet")
         ),
-        r"/log/items\.parquet: sha256 is .* it has changed",
+        r"/log/items\.parquet: its sha256 is .* it has changed",
     ),
     Broken(
         "no table", "prepared", lambda folder: (folder / "log/items.parquet").unlink(), r"/log/items\.parquet: No such"
     ),
     Broken(
-        "manifest, JSON", "prepared", put("log/manifest.json", '{\n"format": 1,\n'), r"/log/manifest\.json:3: not JSON"
-    ),
-    Broken("manifest, key", "prepared", put("log/manifest.json", '{"format": 1}'), r"/log/manifest\.json: no name"),
-    Broken(
-        "manifest, count",
+        "manifest, JSON",
         "prepared",
-        swap("log/manifest.json", '"items": 3', '"items": 4'),
-        r"/log/manifest\.json: counts\.items is 4, the tables have 3",
+        put("log/manifest.json", '{\n"format": 1,\n'),
+        r"/log/manifest\.json: no manifest .*line 3",
     ),
-    Broken(
-        "item beyond",
-        "prepared",
-        prepared("interactions.parquet", lambda t: t.with_columns(item=pl.lit(9, pl.UInt32))),
-        r"/log/interactions\.parquet:1: column item is 9: items are 1 to 3",
-    ),
-    Broken(
-        "time back",
-        "prepared",
-        prepared("interactions.parquet", lambda t: t.with_columns(pl.col("timestamp") * -1)),
-        r"/log/interactions\.parquet:2: column timestamp is -101\.0: less",
-    ),
-    Broken(
-        "another type",
-        "prepared",
-        prepared("items.parquet", lambda t: t.with_columns(pl.col("item_id").cast(pl.Int64))),
-        r"/log/items\.parquet: column item_id is Int64",
-    ),
+    Broken("manifest, key", "prepared", put("log/manifest.json", '{"format": 1}'), r"/log/manifest\.json: no manifest"),
 ]

@@ -9,10 +9,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ialp.data.builtin import Words, artist_name, group_names, read_words, title
+from ialp.data.builtin import Words, artist_name, genre_names, read_words, title
 from ialp.oracle.prompt import PromptTemplate
 
-GENRES, PRODUCTS = group_names(read_words(), "genre "), group_names(read_words(), "product ")
+GENRES, PRODUCTS = genre_names(read_words()), [name for name in read_words() if name.startswith("product ")]
 SCENARIOS = (
     "music",
     "video",

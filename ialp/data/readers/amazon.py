@@ -8,7 +8,7 @@ import polars as pl
 from typing_extensions import override
 
 from ialp.data.log import DEFAULT_SPLIT, SHOPPING, PromptWords, Split
-from ialp.data.readers.cells import Numbering, clean_ids
+from ialp.data.readers.cleaning import Numbering, clean_ids
 from ialp.data.readers.file_log import ITEM, Columns, FileLog, RawLog
 from ialp.data.readers.intake import LINE, Intake
 from ialp.data.readers.pipeline import find_file, make_log, read_interactions, sort_by_time, textless
@@ -32,9 +32,7 @@ class AmazonLog(FileLog):
         root: Folder that holds both files, or a folder NAME in it does.
         name: Of the category as the files have it, such as Industrial_and_Scientific.
         attributes: What makes a product's text, in this order: of title, category, brand.
-        words: Words of the judge's prompt.
-        max_words: Every attribute is cut to so many words.
-        split: Which sequences make the test world.
+        words, max_words, split: As in `FileLog`.
     """
 
     def __init__(

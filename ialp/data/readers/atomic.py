@@ -1,6 +1,7 @@
 """RecBole atomic files: `name.item` and `name.inter`, tab-separated, header `name:type`, UTF-8."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from typing_extensions import override
@@ -11,6 +12,7 @@ from ialp.data.readers.file_log import Columns
 from ialp.data.readers.pipeline import find_file
 from ialp.data.readers.table import Table
 from ialp.data.readers.table_log import TableLog
+from ialp.data.readers.text_table import TextFormat, TextTable
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +27,7 @@ class AtomicLog(TableLog):
         name: The files' name without ending.
         root: Folder that holds them; without one the built-in catalogue takes their place, and a warning says so.
         attributes: Columns of NAME.item that make an item's text, in this order.
-        words: Words of the judge's prompt.
-        max_words: Every attribute is cut to so many words.
-        split: Which sequences make the test world.
+        words, max_words, split: As in `FileLog`.
     """
 
     def __init__(
@@ -40,7 +40,10 @@ class AtomicLog(TableLog):
         split: Split = DEFAULT_SPLIT,
     ):
         files = f"{name}.inter", f"{name}.item"
-        super().__init__(root or "", *files, attributes, name=name, words=words, max_words=max_words, split=split)
+        atomic = TextFormat("\t", quotes=False)
+        super().__init__(
+            root or "", *files, attributes, format=atomic, name=name, words=words, max_words=max_words, split=split
+        )
         self.drop_repeated = False
 
     @override
@@ -54,6 +57,12 @@ class AtomicLog(TableLog):
     def find(self, name: str) -> Path:
         places = [Path(self.root) / self.name / name, Path(self.root) / name]
         return find_file(places, "check data_root and the log's name")
+
+    @override
+    def open(self, path: Path, format: TextFormat, expected: Sequence[str]) -> Table:
+        table = TextTable(path, format)
+        table.columns = [name.split(":")[0].strip() for name in table.columns]
+        return table
 
     @override
     def columns_of(self, table: Table) -> Columns:

@@ -73,13 +73,11 @@ class FileLog(LogSource):
         known: Sequence[str] | None = None,
         item: str = ITEM,
     ) -> None:
-        if not attributes:
-            raise UserError(f"{name}: attributes is empty: name the columns of the items that hold text")
-        if len({ITEM, item, *attributes}) < len({ITEM, item}) + len(attributes):
-            listed = ", ".join(attributes)
-            raise UserError(f"{name}: attributes are {listed}: name each text column once; {ITEM} and {item} are none")
-        if unknown := sorted(set(attributes) - set(attributes if known is None else known)):
-            raise UserError(f"{name}: attributes has {', '.join(unknown)}: there are {', '.join(known or ())}")
+        listed = ", ".join(attributes)
+        if not attributes or len({ITEM, item, *attributes}) < len({ITEM, item}) + len(attributes):
+            raise UserError(f"{name}: attributes are [{listed}]: name text columns of the items, each once, not the id")
+        if known is not None and (unknown := sorted(set(attributes) - set(known))):
+            raise UserError(f"{name}: attributes has {', '.join(unknown)}: there are {', '.join(known)}")
         self.name, self.attributes, self.words = name, list(attributes), words
         self.max_words, self.split = max_words, split
 
@@ -98,10 +96,11 @@ class FileLog(LogSource):
         columns = (raw.interactions[name].to_numpy() for name in ("item", "sequence"))
         interactions = Interactions.from_arrays(*columns)
         if dropped := intake.cleaned.get(ONE_ITEM):
-            total = dropped.count + len(interactions)
-            logger.warning(
-                "%s: %d of %d sequences have one item only and are left out", dropped.first, dropped.count, total
+            total, message = (
+                dropped.count + len(interactions),
+                "%s: %d of %d sequences have one item only and are left out",
             )
+            logger.warning(message, dropped.first, dropped.count, total)
         texts = {name: raw.items[name].to_list() for name in self.attributes}
         catalogue = Catalogue(raw.items[ITEM].to_list(), texts, self.max_words)
         return Log(self.name, catalogue, *self.split(interactions), self.words)
@@ -115,8 +114,7 @@ class Columns:
         user: Makes the sequences.
         item: The item's id.
         time: A number or date; null where the order of the rows is the order of time.
-        rating: Null where there is none.
-        rating_range: Least and greatest rating there is.
+        rating: What `min_rating` is about; null where there is none.
         min_rating: Interactions rated lower are left out; null keeps all.
     """
 
@@ -124,7 +122,6 @@ class Columns:
     item: str = ITEM
     time: str | None = "timestamp"
     rating: str | None = None
-    rating_range: tuple[float, float] = (1, 5)
     min_rating: float | None = None
 
     @property

@@ -1,21 +1,19 @@
 """What is done with bad rows while files are read, and the count of everything that is changed or left out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 import polars as pl
+import rich.progress
+from rich.console import Console
 
 from ialp.errors import UserError
 
 LINE = "_line"  # column with the number of the line that a row comes from, counted from 1
 SHOWN = 60  # characters of a bad value that a message repeats
-BAD_ROWS = ("refuse", "drop", "list")
-
-Progress = Callable[[Path, int, int], None]  # a file, how many bytes of it are read, and how many it has
-Result = TypeVar("Result")
 
 
 @dataclass
@@ -30,21 +28,17 @@ class Intake:
     """Decides on bad rows and counts what is changed or left out.
 
     Args:
-        bad_rows: `refuse`: the first bad row ends the reading with an error. `drop`: bad rows are left out and counted.
-            `list`: they are left out, and each kind is one of the `problems`.
-        progress: Called whenever a piece of a file has been read.
+        drop: Bad rows are left out and counted; otherwise the first one ends the reading with an error.
+        progress: A bar on the terminal shows how far a file is read.
 
     Attributes:
-        cleaned: What was changed or left out -> how often, and where first.
-        problems: Kind of problem -> how often, and the message about the first; of `list` only.
+        cleaned: What was changed or left out on purpose -> how often, and where first.
+        problems: Kind of bad row -> how often, and the message about the first.
         sources: The files that were read.
     """
 
-    def __init__(self, bad_rows: str = "refuse", progress: Progress | None = None) -> None:
-        if bad_rows not in BAD_ROWS:
-            raise UserError(f"bad_rows is {bad_rows}: it is one of {', '.join(BAD_ROWS)}")
-        self.bad_rows = bad_rows
-        self.progress = progress or (lambda path, position, size: None)
+    def __init__(self, drop: bool = False, progress: bool = False) -> None:
+        self.drop, self.progress = drop, progress
         self.cleaned: dict[str, Finding] = {}
         self.problems: dict[str, Finding] = {}
         self.sources: list[Path] = []
@@ -56,10 +50,12 @@ class Intake:
         Raises:
             UserError: It cannot be read, or is empty.
         """
+        console = Console(stderr=True)
+        hidden = not (self.progress and console.is_terminal)
         try:
-            with path.open("rb") as file:
-                if not path.stat().st_size:
-                    raise UserError(f"{path}: empty file: it needs a header and rows")
+            if not path.stat().st_size:
+                raise UserError(f"{path}: empty file: it needs a header and rows")
+            with rich.progress.open(path, "rb", description=path.name, console=console, disable=hidden) as file:
                 self.sources.append(path)
                 yield file
         except OSError as error:
@@ -76,17 +72,16 @@ class Intake:
             shown: Those columns.
 
         Raises:
-            UserError: There is a bad row and `bad_rows` is `refuse`.
+            UserError: There is a bad row and `drop` is false.
         """
         marked = rows.select(bad.fill_null(True).alias("bad"))["bad"]
         if not (count := int(marked.sum())):
             return rows
         first = rows.filter(marked).row(0, named=True)
         text = f"{path}:{first[LINE]}: {message.format(*(shorten(first[name]) for name in shown))}"
-        if self.bad_rows == "refuse":
+        if not self.drop:
             raise UserError(text + (f" (and {count - 1} more so far)" if count > 1 else ""))
-        findings = self.problems if self.bad_rows == "list" else self.cleaned
-        _count(findings, message.format(*("…" for _ in shown)), count, text)
+        _count(self.problems, message.format(*("…" for _ in shown)), count, text)
         return rows.filter(~marked)
 
     def note(self, what: str, count: int, first: str) -> None:
@@ -104,20 +99,6 @@ class Intake:
         """The rows for which `which` is not true; the others are counted."""
         self.note_rows(path, rows, which, what)
         return rows.filter(~which)
-
-    def fail(self, error: UserError) -> None:
-        """Raise what is wrong with a file as a whole, or list it as a problem."""
-        if self.bad_rows != "list":
-            raise error
-        _count(self.problems, str(error), 1, str(error))
-
-    def attempt(self, read: Callable[[], Result]) -> Result | None:
-        """What `read` returns; None where it fails and problems are listed."""
-        try:
-            return read()
-        except UserError as error:
-            self.fail(error)
-            return None
 
 
 def _count(findings: dict[str, Finding], what: str, count: int, first: str) -> None:

@@ -7,7 +7,7 @@ import polars as pl
 from typing_extensions import override
 
 from ialp.data.log import DEFAULT_SPLIT, MUSIC, PromptWords, Split
-from ialp.data.readers.cells import Numbering
+from ialp.data.readers.cleaning import Numbering
 from ialp.data.readers.file_log import ITEM, Columns, FileLog, RawLog
 from ialp.data.readers.intake import LINE, Intake
 from ialp.data.readers.pipeline import make_log, read_interactions, sort_by_time
@@ -48,10 +48,7 @@ class LastfmLog(FileLog):
         gap_minutes: A longer pause between two plays begins a new session.
         max_plays: Plays of a session; what follows is the next one.
         attributes: What makes a track's text, in this order: of title, album, artist.
-        name: Name of the log.
-        words: Words of the judge's prompt.
-        max_words: Every attribute is cut to so many words.
-        split: Which sessions make the test world.
+        name, words, max_words, split: As in `FileLog`.
     """
 
     def __init__(
@@ -65,10 +62,8 @@ class LastfmLog(FileLog):
         max_words: int = 12,
         split: Split = DEFAULT_SPLIT,
     ) -> None:
-        if gap_minutes <= 0:
-            raise UserError(f"gap_minutes is {gap_minutes}: it must be above 0")
-        if max_plays < 2:
-            raise UserError(f"max_plays is {max_plays}: a sequence needs two or more")
+        if gap_minutes <= 0 or max_plays < 2:
+            raise UserError(f"gap_minutes is {gap_minutes} and max_plays {max_plays}: take more than 0, and 2 or more")
         super().__init__(name, attributes, words, max_words, split, known=TEXTS)
         self.root = root
         self.gap_minutes, self.max_plays = gap_minutes, max_plays

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ialp.data.readers.cells import Numbering, clean_ids, clean_ratings, clean_times
+from ialp.data.readers.cleaning import Numbering, clean_ids, clean_times
 from ialp.data.readers.file_log import ITEM, ONE_ITEM, Columns, RawLog
 from ialp.data.readers.intake import LINE, Intake
 from ialp.data.readers.table import Table
@@ -31,16 +31,11 @@ def read_items(table: Table, item: str, attributes: Sequence[str], intake: Intak
     """
     rows = pl.concat(table.rows([item, *attributes], intake))
     rows = clean_ids(table.path, rows, item, "item without an id", intake)
-    rows = check_items(table.path, rows, item, attributes, intake)
-    return rows.select(pl.col(item).alias(ITEM), *attributes)
-
-
-def check_items(path: Path, rows: pl.DataFrame, item: str, attributes: Sequence[str], intake: Intake) -> pl.DataFrame:
-    """Rows of items that appear the first time and have a text."""
     again = ~pl.col(item).is_first_distinct()
-    rows = intake.drop_or_raise(path, rows, again, 'item id "{}" appears a second time', item)
+    rows = intake.drop_or_raise(table.path, rows, again, 'item id "{}" appears a second time', item)
     message = 'item "{}" has no text in any of: ' + ", ".join(attributes)
-    return intake.drop_or_raise(path, rows, textless(attributes), message, item)
+    rows = intake.drop_or_raise(table.path, rows, textless(attributes), message, item)
+    return rows.select(pl.col(item).alias(ITEM), *attributes)
 
 
 def textless(attributes: Sequence[str]) -> pl.Expr:
@@ -74,10 +69,8 @@ def read_interactions(
         rows = _clean(table.path, rows, columns, intake)
         rows = rows.rename({columns.item: items.key}) if columns.item != items.key else rows
         if item_file:
-            rows, message = (
-                rows.with_columns(items.look_up(rows).alias("_number")),
-                f'item "{{}}" is not in {item_file}',
-            )
+            rows = rows.with_columns(items.look_up(rows).alias("_number"))
+            message = f'item "{{}}" is not in {item_file}'
             rows = intake.drop_or_raise(table.path, rows, pl.col("_number").is_null(), message, items.key)
         else:
             if items.beside:
@@ -97,11 +90,12 @@ def _clean(path: Path, rows: pl.DataFrame, columns: Columns, intake: Intake) -> 
         rows = clean_times(path, rows, columns.time, intake)
     else:
         rows = rows.with_columns(pl.col(LINE).cast(pl.Float64).alias("timestamp"))
-    if columns.rating:
-        rows = clean_ratings(path, rows, columns.rating, *columns.rating_range, intake)
-        if columns.min_rating is not None:
-            low, what = pl.col(columns.rating) < columns.min_rating, f"rated below {columns.min_rating:g}"
-            rows = intake.leave_out(path, rows, low, f"interactions {what}, left out")
+    if columns.rating and columns.min_rating is not None:
+        rating = pl.col(columns.rating).cast(pl.Float64, strict=False)
+        message = f'{columns.rating} "{{}}" is not a number'
+        rows = intake.drop_or_raise(path, rows, ~rating.is_finite(), message, columns.rating)
+        what = f"interactions rated below {columns.min_rating:g}, left out"
+        rows = intake.leave_out(path, rows, rating < columns.min_rating, what)
     return rows
 
 

@@ -1,12 +1,14 @@
 """Logs in CSV or Parquet files with named columns."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from typing_extensions import override
 
 from ialp.data.log import DEFAULT_SPLIT, SHOPPING, PromptWords, Split
 from ialp.data.readers import pipeline
-from ialp.data.readers.cells import Numbering
+from ialp.data.readers.cleaning import Numbering
 from ialp.data.readers.file_log import ITEM, Columns, FileLog, RawLog
 from ialp.data.readers.intake import Intake
 from ialp.data.readers.table import Table
@@ -27,10 +29,7 @@ class TableLog(FileLog):
         attributes: Columns that make an item's text, in this order.
         columns: Names of the other columns; that of the item's id is the same in both files.
         format: How the files are split into cells; a header is that of the interactions.
-        name: Name of the log.
-        words: Words of the judge's prompt.
-        max_words: Every attribute is cut to so many words.
-        split: Which sequences make the test world.
+        name, words, max_words, split: As in `FileLog`.
     """
 
     def __init__(
@@ -54,11 +53,10 @@ class TableLog(FileLog):
     @override
     def read(self, intake: Intake) -> RawLog:
         path, item_file = self.find(self.interactions), self.find(self.items) if self.items else None
-        table = open_table(path, self.format, self.columns.names)
+        table = self.open(path, self.format, self.columns.names)
         columns = self.columns_of(table)
         if item_file:
-            format = TextFormat(self.format.separator)
-            item_table = open_table(item_file, format, [columns.item, *self.attributes])
+            item_table = self.open(item_file, replace(self.format, header=None), [columns.item, *self.attributes])
             items = pipeline.read_items(item_table, columns.item, self.attributes, intake)
             known = Numbering.of(items[ITEM])
         else:
@@ -71,6 +69,10 @@ class TableLog(FileLog):
     def find(self, name: str) -> Path:
         """Where a file of this name lies."""
         return Path(self.root) / name
+
+    def open(self, path: Path, format: TextFormat, expected: Sequence[str]) -> Table:
+        """A file as a table."""
+        return open_table(path, format, expected)
 
     def columns_of(self, table: Table) -> Columns:
         """What the columns of the interactions are called."""

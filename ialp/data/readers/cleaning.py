@@ -1,4 +1,4 @@
-"""What cells mean: ids, times and ratings from text, checked; and texts numbered in the order of their appearance."""
+"""Ids and times from text, checked; and texts numbered in the order of their appearance."""
 
 from pathlib import Path
 
@@ -40,8 +40,8 @@ def clean_ids(path: Path, rows: pl.DataFrame, name: str, message: str, intake: I
 def clean_times(path: Path, rows: pl.DataFrame, name: str, intake: Intake) -> pl.DataFrame:
     """Rows with a time, as float64 seconds in a new column `timestamp`, replacing any of that name."""
     rows = rows.with_columns(seconds(rows[name]).alias("_seconds"))
-    bad = ~pl.col("_seconds").is_finite().fill_null(False)
-    rows = intake.drop_or_raise(path, rows, bad, f'{name} "{{}}" is not a number or date', name)
+    message = f'{name} "{{}}" is not a number or date'
+    rows = intake.drop_or_raise(path, rows, ~pl.col("_seconds").is_finite(), message, name)
     return rows.with_columns(pl.col("_seconds").alias("timestamp")).drop("_seconds")
 
 
@@ -54,14 +54,6 @@ def seconds(cells: pl.Series) -> pl.Series:
         if found.null_count():
             found = found.fill_null(dates.str.to_datetime(form, time_unit="ms", strict=False).dt.timestamp("ms") / 1000)
     return found
-
-
-def clean_ratings(path: Path, rows: pl.DataFrame, name: str, low: float, high: float, intake: Intake) -> pl.DataFrame:
-    """Rows with a rating from `low` to `high`, as float64 in the same column."""
-    rating = pl.col(name).cast(pl.Float64, strict=False)
-    bad = ~(rating.is_between(low, high) & rating.is_not_nan()).fill_null(False)
-    rows = intake.drop_or_raise(path, rows, bad, f'{name} "{{}}" is no number from {low:g} to {high:g}', name)
-    return rows.with_columns(rating)
 
 
 class Numbering:
