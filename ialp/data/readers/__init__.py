@@ -1,8 +1,8 @@
 """Readers of the files that logs come in.
 
-Cells: how a file is split into them (`lines`, `table`, `text_table`). Meaning: what its columns are (`table_log`, `atomic`,
-`amazon`, `lastfm`, `coat`, `prepared`). Shared: `pipeline` makes a log of cells, with `cleaning` of ids and times, and
-`intake`, which refuses or counts bad rows.
+* Cells: how a file is split into them (`lines`, `table`, `text_table`).
+* Meaning: what its columns are (`table_log`, `atomic`, `amazon`, `lastfm`, `coat`, `prepared`).
+* Shared: `pipeline` makes a log of cells, with `cleaning` of ids and times, and `intake` of bad rows.
 """
 
 from ialp.data.readers.amazon import AmazonLog
