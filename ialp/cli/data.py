@@ -47,15 +47,12 @@ def prepare(reader: str, arguments: list[str]) -> int:
     parser.add_argument("--out", type=str, required=True, help="Folder to write.")
     bad_rows = "refuse: the first one ends the reading; drop: leave out and count."
     parser.add_argument("--bad_rows", type=Literal["refuse", "drop"], default="refuse", help=bad_rows)
-    parser.add_argument("--overwrite", type=bool, default=False, help="Replace a prepared folder at --out.")
     options = parse(parser, arguments)
-    out, drop, overwrite = Path(options.pop("out")), options.pop("bad_rows") == "drop", options.pop("overwrite")
-    intake = Intake(drop, progress=True)
-    manifest = write_prepared(kind(**options), out, intake, overwrite)
+    out, intake = Path(options.pop("out")), Intake(options.pop("bad_rows") == "drop", progress=True)
+    manifest = write_prepared(kind(**options), out, intake)
     print_cleaned(intake.cleaned | intake.problems)
     print_row(manifest["name"], manifest["counts"], manifest["attributes"])
-    reads = f"class_path: ialp.data.readers.PreparedLog, init_args: {{root: {out}}}"
-    print(f"written: {out}; a config reads it with {reads}")
+    print(f"a config reads it with class_path: ialp.data.readers.PreparedLog, init_args: {{root: {out}}}")
     return 0
 
 

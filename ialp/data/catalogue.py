@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +19,7 @@ class Catalogue:
         max_words: Every attribute is cut to so many words when an item is rendered.
 
     Raises:
-        UserError: Fewer than two items, an id twice, a column of another length, or an item without any text.
+        UserError: Fewer than two items, an id twice, or an item without any text.
     """
 
     ids: list[str]
@@ -31,14 +32,10 @@ class Catalogue:
         if self.max_words < 1:
             raise UserError(f"max_words is {self.max_words}: it must be at least 1")
         if len(set(self.ids)) < len(self.ids):
-            seen: set[str] = set()
-            twice = next(name for name in self.ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+            twice = Counter(self.ids).most_common(1)[0][0]
             raise UserError(f'item id "{twice}" appears twice in the catalogue: ids must be unique')
-        for column, texts in self.attributes.items():
-            if len(texts) != len(self.ids):
-                raise UserError(f'attribute "{column}" has {len(texts)} texts for {len(self.ids)} items')
-        if (silent := next((i for i, text in enumerate(self.texts[1:]) if not text), None)) is not None:
-            raise UserError(f'item "{self.ids[silent]}" has no text in any of: {", ".join(self.attributes)}')
+        if silent := [name for name, text in zip(self.ids, self.texts[1:], strict=True) if not text]:
+            raise UserError(f'item "{silent[0]}" has no text in any of: {", ".join(self.attributes)}')
 
     @property
     def num_items(self) -> int:
@@ -47,13 +44,9 @@ class Catalogue:
 
     @cached_property
     def texts(self) -> list[str]:
-        """What `render` gives for every id 0 … N; the padding's text is empty."""
+        """Every id 0 … N as "title; album; artist", empty attributes left out; the padding's text is empty."""
         cut = ([" ".join(text.split()[: self.max_words]) for text in column] for column in self.attributes.values())
         return ["", *("; ".join(filter(None, parts)) for parts in zip(*cut, strict=True))]
-
-    def render(self, item: int) -> str:
-        """The item as "title; album; artist", empty attributes left out."""
-        return self.texts[item]
 
     @cached_property
     def fingerprint(self) -> str:

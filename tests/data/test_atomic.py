@@ -37,7 +37,7 @@ def test_atomic_log_a_folder_of_its_own_other_columns_and_order(tmp_path):
     header = "timestamp:float\tx:float\titem_id:token\tsession_id:token\n"
     write(tmp_path / "mydata", inter=header + "1\t0\tA\ts\n2\t0\tB\ts\n1\t0\tC\tr\n2\t0\tB\tr\n")
     log = AtomicLog("mydata", str(tmp_path), attributes=["maker", "title"], split=Split(0.5)).load()
-    assert log.catalogue.render(1) == "Acme; Red Lamp"
+    assert log.catalogue.texts[1] == "Acme; Red Lamp"
     assert sequences(log) == [[1, 2], [3, 2]]
 
 
@@ -89,7 +89,7 @@ def test_atomic_log_without_a_root_the_built_in_catalogue_is_taken_and_named(cap
         (ITEMS, INTER.replace("u\tA\t1", "\tA\t1"), ".inter:3", "no user_id"),
         (ITEMS.replace("C\t\tAcme", "C\t\t "), INTER, ".item:4", 'item "C" has no text'),
         (ITEMS.replace("C\t\tAcme", "A\t\tAcme"), INTER, ".item:4", 'item id "A" appears a second time'),
-        (ITEMS.replace("B\tBlue", "\tBlue"), INTER, ".item:3", "item without an id"),
+        (ITEMS.replace("B\tBlue", "\tBlue"), INTER, ".item:3", "no item_id"),
         (ITEMS.encode().replace(b"Blue", b"Bl\xfce"), INTER, ".item:3", "not UTF-8"),
         (ITEMS, INTER.encode("utf-16"), ".inter:1", "not UTF-8"),
         (ITEMS, INTER.split("\n")[0] + "\nu\tA\t1\nv\tB\t2\n", ".inter", "every user_id has one interaction"),

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from ialp.cli.main import main
-from ialp.data import PromptWords, Split
+from ialp.data import PromptWords
 from ialp.data.readers import AtomicLog, FileLog, Intake, PreparedLog, RawLog, TableLog
 from ialp.data.readers.prepared import write_prepared
 from ialp.errors import UserError
@@ -54,25 +54,17 @@ class Failing(TableLog):
 
 def test_prepared_log_nothing_is_there_unless_all_of_it_is(source, tmp_path):
     """Writing fails after the items' table is written."""
-    write_prepared(source, tmp_path / "old", Intake())
-    before = {path: path.read_bytes() for path in (tmp_path / "old").iterdir()}
-    for place in ("new", "old"):
-        with pytest.raises(BaseException):  # noqa: B017 - whatever polars raises
-            write_prepared(Failing(source.root), tmp_path / place, Intake(), overwrite=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "source"]
-    assert {path: path.read_bytes() for path in (tmp_path / "old").iterdir()} == before
+    with pytest.raises(BaseException):  # noqa: B017 - whatever polars raises
+        write_prepared(Failing(source.root), tmp_path / "new", Intake())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
 
 
-def test_prepared_log_a_folder_is_replaced_only_on_demand(source, tmp_path):
+def test_prepared_log_a_folder_that_exists_is_left_alone(source, tmp_path):
     write_prepared(source, tmp_path / "out", Intake())
-    with pytest.raises(UserError, match="exists: name another place"):
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    with pytest.raises(UserError, match="exists: remove it"):
         write_prepared(source, tmp_path / "out", Intake())
-    (tmp_path / "source/interactions.csv").write_text(INTERACTIONS + "v,2,200,5\n")
-    assert write_prepared(source, tmp_path / "out", Intake(), overwrite=True)["counts"]["interactions"] == 6
-    assert PreparedLog(str(tmp_path / "out"), split=Split(0.5)).load()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
-    with pytest.raises(UserError, match="exists: name another place"):
-        write_prepared(source, tmp_path / "source", Intake(), overwrite=True)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
 @pytest.mark.parametrize(

@@ -202,13 +202,11 @@ BROKEN = [
     # Cells that cannot be right.
     Broken("item id twice", "table", swap(THINGS, "3,", "1,"), r'/items\.csv:4: item id "1" appears a second time'),
     Broken("item id twice, dropped", "table", swap(THINGS, "3,", "1,"), {"appears a second": 1, "is not in": 1}, DROP),
-    Broken("no item id", "table", swap(THINGS, "3,", ","), r"/items\.csv:4: item without an id"),
+    Broken("no item id", "table", swap(THINGS, "3,", ","), r"/items\.csv:4: no item_id"),
     Broken("no text", "table", swap(THINGS, "Blue lamp", " "), r'/items\.csv:3: item "2" has no text in any of: title'),
-    Broken(
-        "negative id", "table", swap(PLAYS, "u,2", "u,-2"), r'/interactions\.csv:3: item_id "-2": a number is an id'
-    ),
-    Broken("fractional id", "table", swap(PLAYS, "v,3", "v,2.5"), r'/interactions\.csv:5: item_id "2\.5": a number'),
-    Broken("id as a float", "table", swap(PLAYS, "v,3", "v,3.0"), {"item_id written like 3.0, read as 3": 1}),
+    Broken("negative id", "table", swap(PLAYS, "u,2", "u,-2"), r'/interactions\.csv:3: no item_id: .* "-2"'),
+    Broken("fractional id", "table", swap(PLAYS, "v,3", "v,2.5"), r'/interactions\.csv:5: no item_id: .* "2\.5"'),
+    Broken("id as a float", "table", swap(PLAYS, "v,3", "v,3.0"), {}),
     Broken("no user", "table", swap(PLAYS, "v,2", ",2"), r"/interactions\.csv:4: no user_id"),
     Broken("NaN for a user", "table", swap(PLAYS, "v,2", "nan,2"), r"/interactions\.csv:4: no user_id"),
     Broken("unknown item", "table", swap(PLAYS, "v,3", "v,9"), r'/interactions\.csv:5: item "9" is not in '),
@@ -223,7 +221,7 @@ BROKEN = [
     Broken("no time", "table", swap(PLAYS, "105", ""), r'/interactions\.csv:5: timestamp "" is not a number or date'),
     Broken("time in words", "table", swap(PLAYS, "105", "noon"), r'/.*csv:5: timestamp "noon" is not a number or date'),
     Broken("infinite time", "table", swap(PLAYS, "105", "inf"), r'/.*csv:5: timestamp "inf" is not a number or date'),
-    Broken("unsorted time", "table", swap(PLAYS, "u,1,100", "u,1,900"), {"sorted by time": 1}),
+    Broken("unsorted time", "table", swap(PLAYS, "u,1,100", "u,1,900"), {}),
     Broken("repeated rows", "table", swap(PLAYS, "u,1", "u,1,100,5\nu,1"), {"user, item and time of another": 1}),
     Broken("one-item sequence", "table", swap(PLAYS, "u,1", "w,1,9,5\nu,1"), {"sequences of one item": 1}),
     Broken(
@@ -242,7 +240,7 @@ BROKEN = [
         "Parquet with float ids",
         "table",
         parquet(1, user_id=["u", "u"], item_id=[1.0, 2.0], timestamp=[1, 2], rating=[1, 1]),
-        {"item_id written like 3.0": 2},
+        {},
         IN_PARQUET,
     ),
     # The other readers.
@@ -266,7 +264,7 @@ BROKEN = [
         "HTML",
         "amazon",
         entry("meta_X.json.gz", 4, '{"asin": "B3", "title": "<b>A</b> &amp; B"}'),
-        {"title with HTML, cleaned": 1},
+        {},
     ),
     Broken(
         "no text left",

@@ -102,7 +102,7 @@ def test_export_writes_description_and_items_beside_the_file(run_of, tmp_path, c
     lines = [json.loads(line) for line in (path.parent / "coats.pt2.items.jsonl").read_text().splitlines()]
     assert [line["number"] for line in lines] == list(range(71))
     assert [line["id"] for line in lines] == log.names
-    assert lines[7]["text"] == log.catalogue.render(7) and lines[31] == {"number": 31, "id": "user 0", "text": ""}
+    assert lines[7]["text"] == log.catalogue.texts[7] and lines[31] == {"number": 31, "id": "user 0", "text": ""}
 
 
 def test_export_what_does_not_act_is_left_out(run_of):

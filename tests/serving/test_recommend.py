@@ -40,7 +40,7 @@ def test_recommend_ranks_items_not_yet_shown(finished, log):
     assert [row["rank"] for row in rows] == [1, 2, 3]
     left = TOTAL - 60 - 58 - 1
     assert [row["probability"] for row in rows] == pytest.approx([59 / left, 57 / left, 56 / left])
-    assert rows[0]["text"] == log.catalogue.render(59)
+    assert rows[0]["text"] == log.catalogue.texts[59]
 
 
 def test_recommend_repeats_items_where_the_policy_may(finished, log):
@@ -135,7 +135,7 @@ class TestVerb:
         assert [line.split()[:1] + line.split()[2:3] for line in lines] == [
             [str(rank), log.names[item]] for rank, item in enumerate(best, 1)
         ]
-        assert all(log.catalogue.render(item) in line for item, line in zip(best, lines, strict=True))
+        assert all(log.catalogue.texts[item] in line for item, line in zip(best, lines, strict=True))
 
     def test_recommend_json_of_a_history_from_standard_input(self, run_of, log, capsys, monkeypatch):
         monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(log.catalogue.ids[:9]) + "\n"))

@@ -72,14 +72,12 @@ class AmazonLog(FileLog):
         """
         parts = []
         for rows in JsonTable(path).rows(["asin", *self.attributes], intake):
-            rows = clean_ids(path, rows, "asin", "no asin", intake)
+            rows = clean_ids(path, rows, "asin", intake)
             rows = rows.with_columns(products.look_up(rows).alias("_number"))
             unknown = pl.col("_number").is_null()
             rows = intake.leave_out(path, rows, unknown, "metadata of items that nobody reviewed, left out")
             for name in self.attributes:
                 text = pl.Series([clean_text(raw) for raw in rows[name]], dtype=pl.String)
-                dirty = pl.col(name).str.replace_all(r"\s+", " ") != text
-                intake.note_rows(path, rows, dirty, f"{name} with HTML, cleaned")
                 rows = rows.with_columns(text.str.replace("(?i)^by ", "" if name == "brand" else "${0}").alias(name))
             parts.append(rows.select(LINE, "_number", "asin", *self.attributes))
         found = pl.concat(parts)

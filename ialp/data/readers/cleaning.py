@@ -6,35 +6,25 @@ import polars as pl
 
 from ialp.data.readers.intake import Intake
 
-MISSING = ("nan", "NaN", "NAN", "null", "NULL", "None", "<NA>")  # what programs write where they have no id
-NOT_AN_ID = r"^-\d+(\.\d*)?$|^-?\d*\.\d*[1-9]\d*$"
+NO_ID = r"(?i)^(nan|null|none|<na>|-\d+(\.\d*)?|-?\d*\.\d*[1-9]\d*)?$"  # nothing, a negative or a fractional number
 WHOLE_FLOAT = r"^(\d+)\.0*$"
 MILLISECONDS = 1e11  # seconds would be past the year 5000
 DATE_FORMATS = (
     "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%d %H:%M",
     "%d %b %Y %H:%M:%S",
     "%d %b %Y %H:%M",
-    "%d %b %Y, %H:%M",
-    "%Y-%m-%dT%H:%M:%S%.f%z",
     "%Y-%m-%d %H:%M:%S%.f%z",
     "%Y-%m-%d",
     "%d %b %Y",
 )
 
 
-def clean_ids(path: Path, rows: pl.DataFrame, name: str, message: str, intake: Intake) -> pl.DataFrame:
-    """Rows with an id in column `name`; 3.0 becomes 3, as programs write whole numbers with gaps between them.
-
-    Bad rows are those without an id, of which `message` tells, and those with a negative or fractional number.
-    """
-    cell = pl.col(name)
-    rows = intake.drop_or_raise(path, rows, (cell == "") | cell.is_in(MISSING), message)
-    number = f'{name} "{{}}": a number is an id if whole'
-    rows = intake.drop_or_raise(path, rows, cell.str.contains(NOT_AN_ID), number, name)
-    intake.note_rows(path, rows, cell.str.contains(WHOLE_FLOAT), f"{name} written like 3.0, read as 3")
-    return rows.with_columns(cell.str.replace(WHOLE_FLOAT, "${1}"))
+def clean_ids(path: Path, rows: pl.DataFrame, name: str, intake: Intake) -> pl.DataFrame:
+    """Rows with an id in column `name`; 3.0 becomes 3, as programs write whole numbers with gaps between them."""
+    message = f'no {name}: an id is text or a whole number, not "{{}}"'
+    rows = intake.drop_or_raise(path, rows, pl.col(name).str.contains(NO_ID), message, name)
+    return rows.with_columns(pl.col(name).str.replace(WHOLE_FLOAT, "${1}"))
 
 
 def clean_times(path: Path, rows: pl.DataFrame, name: str, intake: Intake) -> pl.DataFrame:
@@ -49,7 +39,7 @@ def seconds(cells: pl.Series) -> pl.Series:
     """(n,) float64 of numbers (milliseconds from 1e11 on) and dates (UTC without a zone); null for anything else."""
     number = cells.cast(pl.Float64, strict=False)
     found = pl.select(pl.when(number >= MILLISECONDS).then(number / 1000).otherwise(number)).to_series()
-    dates = cells.str.strip_suffix("Z").str.strip_suffix(" UTC")
+    dates = cells.str.replace(r"(\d)T(\d)", "$1 $2").str.replace(",", "").str.replace("(Z| UTC)$", "")
     for form in DATE_FORMATS:
         if found.null_count():
             found = found.fill_null(dates.str.to_datetime(form, time_unit="ms", strict=False).dt.timestamp("ms") / 1000)
@@ -71,13 +61,6 @@ class Numbering:
         self.key, self.beside = key, beside
         schema = {"_number": pl.UInt32, **dict.fromkeys((key, *beside), pl.String)}
         self.table = pl.DataFrame(schema=schema)
-
-    @classmethod
-    def of(cls, texts: pl.Series) -> "Numbering":
-        """Of a column of texts."""
-        numbering = cls(texts.name)
-        numbering.number(texts.to_frame())
-        return numbering
 
     def number(self, rows: pl.DataFrame) -> pl.Series:
         """(n,) UInt32 numbers of the rows' texts; new ones are added."""

@@ -62,17 +62,9 @@ class Intake:
             raise UserError(f"{path}: {error.strerror or error}: it cannot be read") from None
 
     def drop_or_raise(self, path: Path, rows: pl.DataFrame, bad: pl.Expr, message: str, *shown: str) -> pl.DataFrame:
-        """The rows where `bad` is false; the others are refused, or left out and counted.
+        """The rows where `bad` is false; others (true or null) are refused with a UserError, or left out and counted.
 
-        Args:
-            path: Where the rows come from.
-            rows: With the column `_line`.
-            bad: True (or null) for a bad row.
-            message: What is wrong with it; each `{}` stands for the value of a column of `shown`.
-            shown: Those columns.
-
-        Raises:
-            UserError: There is a bad row and `drop` is false.
+        Each `{}` in the message about them stands for the value of a column of `shown`.
         """
         marked = rows.select(bad.fill_null(True).alias("bad"))["bad"]
         if not (count := int(marked.sum())):
@@ -89,15 +81,10 @@ class Intake:
         if count:
             _count(self.cleaned, what, count, first)
 
-    def note_rows(self, path: Path, rows: pl.DataFrame, which: pl.Expr, what: str) -> None:
-        """Count the rows for which `which` is true."""
-        lines = rows.filter(which)[LINE]
-        if len(lines):
-            self.note(what, len(lines), f"{path}:{lines[0]}")
-
     def leave_out(self, path: Path, rows: pl.DataFrame, which: pl.Expr, what: str) -> pl.DataFrame:
         """The rows for which `which` is not true; the others are counted."""
-        self.note_rows(path, rows, which, what)
+        if len(lines := rows.filter(which)[LINE]):
+            self.note(what, len(lines), f"{path}:{lines[0]}")
         return rows.filter(~which)
 
 

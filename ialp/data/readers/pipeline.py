@@ -11,7 +11,6 @@ from ialp.data.readers.intake import LINE, Intake
 from ialp.data.readers.table import Table
 from ialp.errors import UserError
 
-UNSORTED = "interactions before an earlier one of the same sequence, sorted by time"
 REPEATED = "interactions with user, item and time of another, left out"
 
 
@@ -24,13 +23,9 @@ def find_file(places: Sequence[Path], hint: str) -> Path:
 
 
 def read_items(table: Table, item: str, attributes: Sequence[str], intake: Intake) -> pl.DataFrame:
-    """Columns item_id and the attributes, in the order of the file.
-
-    Raises:
-        UserError: See `Table.rows`; an item without an id or without any text, an id that appears twice.
-    """
+    """Columns item_id and the attributes, in the order of the file; every item has an id of its own and some text."""
     rows = pl.concat(table.rows([item, *attributes], intake))
-    rows = clean_ids(table.path, rows, item, "item without an id", intake)
+    rows = clean_ids(table.path, rows, item, intake)
     again = ~pl.col(item).is_first_distinct()
     rows = intake.drop_or_raise(table.path, rows, again, 'item id "{}" appears a second time', item)
     message = 'item "{}" has no text in any of: ' + ", ".join(attributes)
@@ -53,13 +48,8 @@ def read_interactions(
 ) -> pl.DataFrame:
     """Columns sequence (from 1; the number of the user), item and timestamp in the order of the file.
 
-    Args:
-        table: The rows.
-        columns: What they are called.
-        items: Known items. Those without `item_file` are numbered as they appear.
-        intake: Refuses or counts bad rows.
-        item_file: Where the items are from.
-        users: Users of several files; numbered as they appear.
+    Users, and items where no `item_file` says which there are, are numbered as they appear; `users` are those of
+    several files.
 
     Raises:
         UserError: See `Table.rows`; no user or item, an unknown item, a time or rating that is none.
@@ -85,7 +75,7 @@ def read_interactions(
 def _clean(path: Path, rows: pl.DataFrame, columns: Columns, intake: Intake) -> pl.DataFrame:
     """Rows with a user, an item, a `timestamp` and a sufficient rating."""
     for name in (columns.user, columns.item):
-        rows = clean_ids(path, rows, name, f"no {name}", intake)
+        rows = clean_ids(path, rows, name, intake)
     if columns.time:
         rows = clean_times(path, rows, columns.time, intake)
     else:
@@ -101,9 +91,6 @@ def _clean(path: Path, rows: pl.DataFrame, columns: Columns, intake: Intake) -> 
 
 def sort_by_time(path: Path, rows: pl.DataFrame, intake: Intake, drop_repeated: bool = True) -> pl.DataFrame:
     """Rows sequence, item, timestamp by sequence and then by time; equal times keep their order."""
-    rows = rows.sort("sequence", maintain_order=True)
-    backwards = (pl.col("timestamp").diff() < 0) & (pl.col("sequence").diff() == 0)
-    intake.note(UNSORTED, int(rows.select(backwards.sum()).item() or 0), str(path))
     rows = rows.sort("sequence", "timestamp", maintain_order=True)
     if not drop_repeated:
         return rows

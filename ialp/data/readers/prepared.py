@@ -29,8 +29,7 @@ class PreparedLog(FileLog):
         root: The folder.
         attributes: What makes an item's text, in this order; null takes what the folder has.
         words: Words of the judge's prompt; null takes the folder's.
-        max_words: Every attribute is cut to so many words.
-        split: Which sequences make the test world.
+        max_words, split: As in `FileLog`.
     """
 
     def __init__(
@@ -67,16 +66,14 @@ def _read(path: Path, manifest: dict[str, Any], intake: Intake) -> pl.DataFrame:
         return pl.read_parquet(path)
 
 
-def write_prepared(source: FileLog, out: Path, intake: Intake, overwrite: bool = False) -> dict[str, Any]:
+def write_prepared(source: FileLog, out: Path, intake: Intake) -> dict[str, Any]:
     """Read a log and write it to the folder `out`, which is whole or not there at all; returns the manifest.
 
     Raises:
-        UserError: The log cannot be used, or `out` exists and is no prepared folder to `overwrite`.
+        UserError: The log cannot be used, or `out` exists.
     """
-    if out.exists() and not ((out / MANIFEST).is_file() and overwrite):
-        raise UserError(
-            f"{out} exists: name another place with --out, or replace a prepared folder by --overwrite true"
-        )
+    if out.exists():
+        raise UserError(f"{out} exists: remove it, or name another place with --out")
     raw = source.read(intake)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -84,8 +81,6 @@ def write_prepared(source: FileLog, out: Path, intake: Intake, overwrite: bool =
             made = Path(work) / "new"
             made.mkdir()
             manifest = _write(made, raw, source, intake)
-            if out.exists():
-                os.replace(out, Path(work) / "old")
             os.replace(made, out)
     except OSError as error:
         raise UserError(f"{out}: {error.strerror or error}: it cannot be written") from None

@@ -60,27 +60,18 @@ class ParquetTable(Table):
 
     def __init__(self, path: Path) -> None:
         with reading_parquet(path):
-            self.schema = pl.read_parquet_schema(path)
-        super().__init__(path, list(self.schema))
+            super().__init__(path, list(pl.read_parquet_schema(path)))
 
     @override
     def chunks(self, wanted: Sequence[str], intake: Intake) -> Iterator[pl.DataFrame]:
         self.places(wanted)
-        cells = [self._as_text(name) for name in wanted]
+        cells = [pl.col(name).cast(pl.String).fill_null("") for name in wanted]
         intake.sources.append(self.path)
         with reading_parquet(self.path):
             whole = pl.scan_parquet(self.path)
             for start in range(0, whole.select(pl.len()).collect().item(), ROWS):
                 chunk = whole.slice(start, ROWS).select(cells).collect()
                 yield chunk.with_row_index(LINE, offset=start + 1)
-
-    def _as_text(self, name: str) -> pl.Expr:
-        kind = self.schema[name]
-        if isinstance(kind, pl.List) and kind.inner == pl.String:
-            return pl.col(name).list.join(" ", ignore_nulls=True).fill_null("")
-        if kind.is_nested() or kind == pl.Binary:
-            raise UserError(f"{self.path}: column {name} is {kind}: write it as text or numbers")
-        return pl.col(name).cast(pl.String).fill_null("")
 
 
 @contextmanager
@@ -90,7 +81,7 @@ def reading_parquet(path: Path) -> Iterator[None]:
         yield
     except PARQUET_ERRORS as error:
         reason = str(error).strip().split("\n")[0]
-        raise UserError(f"{path}: no whole Parquet file ({reason}): write it again") from None
+        raise UserError(f"{path}: no whole Parquet file of text and numbers ({reason}): write it again") from None
 
 
 class JsonTable(Table):
@@ -98,32 +89,24 @@ class JsonTable(Table):
 
     @override
     def chunks(self, wanted: Sequence[str], intake: Intake) -> Iterator[pl.DataFrame]:
-        message = 'no JSON object: "{}"; the file needs one per line'
+        message = 'no JSON object with keys: "{}"; the file needs one per line'
         for number, block in read_blocks(self.path, intake):
             lines = split_lines(number, block)
             values = [_parse(text) for text in lines["text"]]
-            cells = [
-                pl.Series(name, [_as_text(value.get(name)) if value else "" for value in values], pl.String)
-                for name in wanted
-            ]
-            bad = pl.Series([value is None for value in values], dtype=pl.Boolean)
-            rows = intake.drop_or_raise(
-                self.path,
-                lines.rename({"text": "_text"}).with_columns(bad.alias("_bad"), *cells),
-                pl.col("_bad"),
-                message,
-                "_text",
-            )
+            cells = {name: [_as_text(value.get(name)) for value in values] for name in wanted}
+            rows = lines.rename({"text": "_text"}).with_columns(pl.Series("_bad", [not value for value in values]))
+            rows = rows.hstack(pl.DataFrame(cells, dict.fromkeys(wanted, pl.String)))
+            rows = intake.drop_or_raise(self.path, rows, pl.col("_bad"), message, "_text")
             if rows.height:
                 yield rows.select(LINE, *wanted)
 
 
-def _parse(text: str) -> dict[str, Any] | None:
+def _parse(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _as_text(value: object) -> str:

@@ -55,12 +55,11 @@ class TableLog(FileLog):
         path, item_file = self.find(self.interactions), self.find(self.items) if self.items else None
         table = self.open(path, self.format, self.columns.names)
         columns = self.columns_of(table)
+        known = Numbering(ITEM, () if item_file else tuple(self.attributes))
         if item_file:
             item_table = self.open(item_file, replace(self.format, header=None), [columns.item, *self.attributes])
             items = pipeline.read_items(item_table, columns.item, self.attributes, intake)
-            known = Numbering.of(items[ITEM])
-        else:
-            known = Numbering(ITEM, tuple(self.attributes))
+            known.number(items)
         rows = pipeline.read_interactions(table, columns, known, intake, item_file)
         rows = pipeline.sort_by_time(path, rows, intake, self.drop_repeated)
         items = items if item_file else known.table.drop("_number")
