@@ -98,7 +98,7 @@ def test_check_lists_every_kind_of_problem(tmp_path, capsys):
     (tmp_path / "x.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n" + bad)
     assert main(["data", "check", str(tmp_path / "x.inter")]) == 2
     said = capsys.readouterr().out.splitlines()
-    assert said[-1] == "6 problems"
+    assert said[-1] == "problems: 6"
     assert [re.sub(r".*/(x\.\w+:\d+): .*?( \(and 1 more\))?$", r"\1\2", line) for line in said[:-1]] == [
         "x.item:3",
         "x.item:4",

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from ialp.data.builtin_log import BuiltinLog
 from ialp.data.log import DEFAULT_SPLIT, MUSIC, Log, PromptWords, Split
-from ialp.data.readers.file_log import Columns
+from ialp.data.readers.file_log import ITEM, Columns
 from ialp.data.readers.pipeline import find_file
 from ialp.data.readers.table import Table
 from ialp.data.readers.table_log import TableLog
@@ -45,6 +45,14 @@ class AtomicLog(TableLog):
             root or "", *files, attributes, format=atomic, name=name, words=words, max_words=max_words, split=split
         )
         self.drop_repeated = False
+
+    @classmethod
+    def with_all_texts(cls, path: Path) -> "AtomicLog":
+        """The log of PATH.inter, with all columns of the items but the id as attributes."""
+        log = cls(path.stem, str(path.parent))
+        columns = log.open(path.with_suffix(".item"), log.format, []).columns
+        log.attributes = [name for name in columns if name != ITEM]
+        return log
 
     @override
     def load(self) -> Log:
