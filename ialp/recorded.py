@@ -4,10 +4,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
-from importlib import import_module
 from inspect import isfunction, signature
 from typing import Any, Self, TypeVar
 
+from ialp.classes import find_class
 from ialp.errors import UserError
 
 Kind = TypeVar("Kind")
@@ -120,8 +120,7 @@ def imported(path: str) -> Any:
     Raises:
         UserError: There is none.
     """
-    module, _, name = path.rpartition(".")
     try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"{path} cannot be imported ({error}); call ialp where it can, or install it") from None
+        return find_class(path)
+    except LookupError:
+        raise UserError(f"{path} cannot be imported; call ialp where it can, or install it") from None

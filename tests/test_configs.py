@@ -19,7 +19,7 @@ from ialp.cli.main import main
 from ialp.data.builtin import generate_sessions, generate_tracks
 from ialp.distributed import share_of_rank
 from ialp.experiment.class_names import find_class
-from ialp.experiment.planning import ManyPlanner
+from ialp.experiment.planning import Planner
 from ialp.experiment.stages import Stage
 from tests.helpers.coat_files import write_coat
 
@@ -47,13 +47,13 @@ Plan = Callable[..., Stage]
 
 
 @pytest.fixture(scope="module")
-def planner() -> ManyPlanner:
+def planner() -> Planner:
     """Parses many configs."""
-    return ManyPlanner.make()
+    return Planner.make()
 
 
 @pytest.fixture
-def plan(planner: ManyPlanner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
+def plan(planner: Planner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
     """The run that `ialp fit` would start, in a folder where nothing is finished yet."""
     monkeypatch.delenv("IALP_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -290,7 +290,7 @@ def _finished(folder: Path, name: str) -> None:
 
 
 def test_print_config_names_the_source_of_each_value_and_is_a_config(
-    plan: Plan, planner: ManyPlanner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    plan: Plan, planner: Planner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, option = f"--config={CONFIGS / 'lfm_policyset.yaml'}", "--model.exploration=Greedy"
     assert main(["fit", config, option, "--print_config"]) == 0

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from ialp.classes import near
 from ialp.errors import UserError
 from ialp.experiment.composition import read_tree
+from ialp.experiment.config_check import check_keys
 from ialp.experiment.grid import Cell, run_grid
 from ialp.parser import Parser
 
@@ -51,9 +51,9 @@ class Request(NamedTuple):
 def run(arguments: Sequence[str]) -> int:
     """Run `ialp grid`."""
     request = read_request(arguments)
-    from ialp.experiment.planning import ManyPlanner
+    from ialp.experiment.planning import Planner
 
-    return run_grid(request.cells, ManyPlanner.make().plan, request.processes, request.name, request.dry_run)
+    return run_grid(request.cells, Planner.make().plan, request.processes, request.name, request.dry_run)
 
 
 def read_request(arguments: Sequence[str]) -> Request:
@@ -65,24 +65,20 @@ def read_request(arguments: Sequence[str]) -> Request:
     split = arguments.index("--") if "--" in arguments else len(arguments)
     chosen, unknown = _parser().parse_known_intermixed_args(arguments[:split])
     if unknown:
-        listed = "configs are listed without it; " if unknown[0].startswith(("--config", "-c")) else ""
-        raise UserError(f"no option {unknown[0]}: {listed}options of `ialp fit` come after --; see ialp grid --help")
+        raise UserError(f"no option {unknown[0]}: options of `ialp fit` come after --; see ialp grid --help")
     given = _read_file(Path(chosen.file)) if chosen.file else {}
     given |= {key: value for key, value in vars(chosen).items() if key in KEYS and value}
     configs, seeds = list(dict.fromkeys(given.get("configs") or [])), _seeds(given.get("seeds"))
     if not configs:
         raise UserError("no configs: ialp grid configs/a.yaml configs/b.yaml --seeds 0-4; see ialp grid --help")
-    if numbers := [config for config in configs if config.isdigit()]:
-        raise UserError(f"{numbers[0]}: no config; several seeds are written as 0-4 or 0,1,7")
-    sets = {name: _options(values) for name, values in (given.get("overrides") or {"": {}}).items()}
     common, processes = list(arguments[split + 1 :]), str(given.get("processes", 2))
-    for word in (*common, *(word for options in sets.values() for word in options)):
-        if word.partition("=")[0] == "--seed_everything":
-            raise UserError("seed_everything: seeds of a grid are given by --seeds")
+    sets = {name: [*common, *_options(values)] for name, values in (given.get("overrides") or {"": {}}).items()}
+    if any(word.startswith("--seed_everything") for options in sets.values() for word in options):
+        raise UserError("seed_everything: seeds of a grid are given by --seeds")
     if not re.fullmatch(r"[1-9]\d*", processes):
         raise UserError(f"processes: a whole number from 1 on is expected, not {processes!r}")
     cells = [
-        Cell(config, str(name), seed, [f"--config={config}", *common, *options])
+        Cell(config, str(name), seed, [f"--config={config}", *options])
         for seed in seeds
         for config in configs
         for name, options in sets.items()
@@ -107,10 +103,7 @@ def _parser() -> Parser:
 
 def _read_file(path: Path) -> dict[str, Any]:
     """The keys of a grid file; its configs are looked for beside it first, then in the working directory."""
-    for key, _ in read_tree(path).value:
-        if key.value not in KEYS:
-            hint = near(key.value, KEYS) or f": a grid file has {', '.join(KEYS)}"
-            raise UserError(f'{path}:{key.start_mark.line + 1}: no key "{key.value}"{hint}')
+    check_keys(read_tree(path), "a grid file", KEYS)
     given = {key: value for key, value in yaml.safe_load(path.read_text(encoding="utf-8")).items() if value is not None}
     configs, overrides = given.get("configs", []), given.get("overrides", {})
     if not isinstance(configs, list):

@@ -16,7 +16,6 @@ TRAINER_COMMANDS = {
     "fit": "run the stage that a config describes, and first whatever it builds on",
     "validate": "evaluate a run's checkpoint on its validation data",
     "test": "evaluate a run's checkpoint on its test data",
-    "predict": "predict with a run's checkpoint",
 }
 COMMANDS = {
     "grid": "run configs over seeds and settings, several at once, and go on where it stopped",
@@ -28,7 +27,7 @@ COMMANDS = {
     "world": "describe simulated users: references, exits, calibration",
     "runs": "list, compare or remove runs",
     "report": "the paper's tables and figures from finished runs, and what is missing",
-    "init": "lay down configs, a callback to copy and a data folder",
+    "init": "lay down configs and callbacks to copy",
 }
 """Name -> a line of help. `run` of the module of that name, beside this one, takes the arguments."""
 INTERRUPTED = 130

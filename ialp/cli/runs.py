@@ -20,7 +20,6 @@ def run(arguments: list[str]) -> int:
     remove = commands.add_parser("remove", help="remove run folders")
     remove.add_argument("runs", nargs="+", help="run folders")
     remove.add_argument("--yes", action="store_true", help="do not ask")
-    remove.add_argument("--force", action="store_true", help="even where another run was built on them")
     chosen = vars(parser.parse_args(arguments))
     COMMANDS[chosen.pop("command")](**chosen)
     return 0

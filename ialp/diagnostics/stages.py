@@ -5,7 +5,7 @@ from pathlib import Path
 from ialp.classes import find_class
 from ialp.errors import UserError
 from ialp.experiment.building import build, build_missing
-from ialp.experiment.planning import plan_fit
+from ialp.experiment.planning import Planner
 from ialp.runs.data import RunData
 
 
@@ -21,7 +21,7 @@ def built_stage(arguments: list[str], key: str, kind: type, refusal: str) -> Run
     Raises:
         UserError: The config cannot be used, or has nothing to do with such a stage.
     """
-    asked = plan_fit(arguments)
+    asked = Planner.make().plan(arguments)
     stage = asked.upstream.get(key, asked)
     if stage.config and not issubclass(find_class(stage.config["model"]["class_path"]), kind):
         raise UserError(f"{stage.name}: {refusal}")

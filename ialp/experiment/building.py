@@ -6,10 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from ialp.errors import UserError
-from ialp.experiment.processes import CHILD, launched, rank
+from ialp.experiment.processes import CHILD, rank
 from ialp.experiment.signals import TERMINATED, Terminated, sigterm_as_exit
 from ialp.experiment.stages import Stage
 
@@ -17,9 +16,6 @@ LAUNCHER = re.compile(
     r"(GROUP_|ROLE_|LOCAL_|NODE_)?RANK$|(GROUP_|ROLE_|LOCAL_)?WORLD_SIZE$|MASTER_|SLURM_|TORCHELASTIC_"
 )
 """Variables by which torchrun and SLURM would make a stage's process believe that it is one of many."""
-
-PATIENCE = 45.0
-"""Seconds without a sign of the process that builds a stage, after which the others give it up."""
 
 
 class StageFailed(SystemExit):
@@ -73,14 +69,10 @@ def build(stage: Stage) -> None:
     try:
         with sigterm_as_exit():
             while (code := process.poll()) is None:
-                if launched() > 1:
-                    heartbeat(stage).touch()
                 time.sleep(0.1)  # not wait(): where another thread takes the signal, it would go on waiting
     except BaseException:
         stop(process)
         raise
-    finally:
-        heartbeat(stage).unlink(missing_ok=True)
     if code == 130:
         raise KeyboardInterrupt
     if code == TERMINATED:
@@ -89,6 +81,12 @@ def build(stage: Stage) -> None:
         if code != 2:  # with 2 the stage has said in one line what to mend
             print(f"ialp: error: stage {stage.name} ended with exit code {code}", file=sys.stderr)
         raise StageFailed(code or 1)
+
+
+def wait_for(stage: Stage) -> None:
+    """Ranks other than the first poll: a barrier would run into the process group's timeout."""
+    while not stage.finished:
+        time.sleep(1)
 
 
 def stop(process: subprocess.Popen[bytes], patience: float = 20.0) -> None:
@@ -105,27 +103,3 @@ def child_environment(stage: Stage) -> dict[str, str]:
     """The environment without the launcher's variables."""
     kept = {key: value for key, value in os.environ.items() if not LAUNCHER.match(key)}
     return kept | {CHILD: stage.name}
-
-
-def wait_for(stage: Stage, patience: float = PATIENCE) -> None:
-    """Ranks other than the first poll: a barrier would run into the process group's timeout.
-
-    Raises:
-        UserError: For `patience` seconds there was no sign of the first process.
-    """
-    sign, seen, latest = heartbeat(stage), 0, time.monotonic()
-    while not stage.finished:
-        time.sleep(1)
-        if sign.is_file() and (written := sign.stat().st_mtime_ns) != seen:  # by the clock of the file system
-            seen, latest = written, time.monotonic()
-        elif time.monotonic() - latest > patience:
-            raise UserError(
-                f"stage {stage.name}: for {patience:.0f} s no sign of the first process, which builds it; "
-                f"if that is at work, {stage.folder.parent} must lie where all processes see it"
-            )
-
-
-def heartbeat(stage: Stage) -> Path:
-    """The file that the first of several processes touches while it builds a stage."""
-    stage.folder.parent.mkdir(parents=True, exist_ok=True)
-    return stage.folder.parent / f".{stage.folder.name}.building"

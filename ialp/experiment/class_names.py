@@ -1,12 +1,10 @@
 """The classes that a config may name, in full or by their own name."""
 
 import inspect
-import sys
 from difflib import get_close_matches
 from importlib import import_module
 
 from ialp import classes
-from ialp.classes import near
 from ialp.errors import UserError
 
 PACKAGES = (
@@ -53,11 +51,7 @@ def same_class(one: str, other: str) -> bool:
 
 
 def near_class(name: str) -> str:
-    """As `near`, over the public classes and, for a module of the user's own, over its classes."""
-    module, _, short = name.rpartition(".")
-    paths = class_paths()
-    if module in sys.modules and not module.startswith("ialp"):
-        paths = [f"{module}.{key}" for key, value in vars(sys.modules[module]).items() if isinstance(value, type)]
-    by_name = {path.rpartition(".")[2]: path for path in paths}
-    matches = get_close_matches(short, by_name, n=1, cutoff=0.6)
-    return f"; did you mean {by_name[matches[0]]}?" if matches else near(name, paths)
+    """The hint "; did you mean X?", where a public class has nearly this name."""
+    by_name = {path.rpartition(".")[2]: path for path in class_paths()}
+    matches = get_close_matches(name.rpartition(".")[2], by_name, n=1, cutoff=0.6)
+    return f"; did you mean {by_name[matches[0]]}?" if matches else ""

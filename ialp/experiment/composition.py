@@ -1,5 +1,6 @@
 """Composes configs: `defaults:` lists, several --config and the command line, into one tree that knows its sources."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,12 +54,13 @@ def compose(arguments: Sequence[str]) -> Composed:
         UserError: A missing file, broken YAML, a config that builds on itself.
     """
     tree = NOTHING
-    files = config_files(arguments)
+    given = list(_options(arguments))
+    files = [Path(value or "") for key, value, _ in given if key in ("--config", "-c")]
     for file in files:
         for expanded in _expanded(file):
             tree = laid_over(tree, expanded)
     options, others = [], []
-    for key, value, tokens in _options(arguments):
+    for key, value, tokens in given:
         if value is None or key.endswith(("help", "+")) or not key.startswith("--"):
             others += tokens
         elif key != "--config":
@@ -69,11 +71,6 @@ def compose(arguments: Sequence[str]) -> Composed:
     kept = [token for node, tokens in options if isinstance(node, Option) and id(node) in alive for token in tokens]
     text = yaml.serialize(_without_options(tree) or NOTHING, Dumper=yaml.SafeDumper, width=10_000)
     return Composed(files, tree, [f"--config={text}", *kept, *others])
-
-
-def config_files(arguments: Sequence[str]) -> list[Path]:
-    """The values of --config, in order."""
-    return [Path(value or "") for key, value, _ in _options(arguments) if key in ("--config", "-c")]
 
 
 def merged(below: Node | None, above: Node) -> Node:
@@ -105,10 +102,10 @@ def read_tree(file: Path) -> MappingNode:
     """The YAML tree of a file, with line numbers."""
     if not file.is_file():
         hint = "" if Path("configs").is_dir() else " (`ialp init .` lays down the configs)"
-        beside = sorted(str(path) for path in file.parent.glob("*.yaml")) if file.parent.is_dir() else []
-        raise UserError(f"no config {file}{near(str(file), beside) or hint}")
+        there = sorted(map(str, file.parent.glob("*.yaml")))
+        raise UserError(f"no config {file}{near(str(file), there) or hint}")
     try:
-        with open(str(file), encoding="utf-8") as text:
+        with file.open(encoding="utf-8") as text:
             tree = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -129,7 +126,7 @@ def beside(node: Node, name: str, others: Sequence[Path] = ()) -> list[Path]:
     """
     files = [Path(node.start_mark.name)] if node.start_mark.name != COMMAND_LINE else list(reversed(others))
     places = [folder / name for file in files for folder in (file.parent, file.parent / "..")]
-    return [Path(*_shortened(place.parts)) for place in places] + [Path(name)]
+    return [Path(os.path.normpath(place)) for place in places] + [Path(name)]
 
 
 def source(node: Node) -> str:
@@ -161,23 +158,12 @@ def _expanded(file: Path, above: tuple[Path, ...] = ()) -> Iterator[MappingNode]
         places = beside(node, f"{str(node.value).removesuffix('.yaml')}.yaml")
         place = next((place for place in places if place.is_file()), None)
         if place is None:
-            raise UserError(f"{source(node)}: defaults: no config {places[0]}{near(str(places[0]), _siblings(places))}")
+            there = [str(path) for folder in places for path in folder.parent.glob("*.yaml")]
+            raise UserError(f"{source(node)}: defaults: no config {places[0]}{near(str(places[0]), there)}")
         if place.resolve() in (*above, file.resolve()):
             raise UserError(f"{source(node)}: defaults: {place} builds on itself")
         yield from _expanded(place, (*above, file.resolve()))
     yield _mapping([(key, value) for key, value in tree.value if key.value != "defaults"], tree)
-
-
-def _siblings(places: Sequence[Path]) -> list[str]:
-    return [str(path) for place in places if place.parent.is_dir() for path in place.parent.glob("*.yaml")]
-
-
-def _shortened(parts: Sequence[str]) -> list[str]:
-    """A path without `folder/..`."""
-    kept: list[str] = []
-    for part in parts:
-        kept = kept[:-1] if part == ".." and kept and kept[-1] != ".." else [*kept, part]
-    return kept
 
 
 def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str | None, list[str]]]:

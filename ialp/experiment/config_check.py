@@ -35,8 +35,8 @@ def check_config(config: Composed, keys: Sequence[str]) -> None:
     from lightning import Trainer
 
     entries = entries_of(config.tree)
-    _check_keys(config.tree, "", keys)
-    _check_keys(entries.get("trainer"), "trainer", list(inspect.signature(Trainer).parameters))
+    check_keys(config.tree, "", keys)
+    check_keys(entries.get("trainer"), "trainer", list(inspect.signature(Trainer).parameters))
     _check_node(config.tree, "", keys, list(entries_of(entries.get("upstream"))))
 
 
@@ -83,13 +83,13 @@ def _check_class(named: ScalarNode, init_args: Node | None, path: str) -> None:
         raise UserError(f"{source(named)}: {path}: {error}") from None
     if names is None:
         return
-    _check_keys(init_args, f"{path}: {named.value.rpartition('.')[2]}", names)
+    check_keys(init_args, f"{path}: {named.value.rpartition('.')[2]}", names)
     for name, value in entries_of(init_args).items():
         if known := dataclass_fields(find_class(named.value), name):
-            _check_keys(value, f"{path}.{name}", known)
+            check_keys(value, f"{path}.{name}", known)
 
 
-def _check_keys(node: Node | None, owner: str, known: Sequence[str]) -> None:
+def check_keys(node: Node | None, owner: str, known: Sequence[str]) -> None:
     """Only known keys in a mapping."""
     for key, _ in node.value if isinstance(node, MappingNode) else ():
         if key.value not in known:

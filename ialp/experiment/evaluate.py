@@ -1,6 +1,5 @@
 """`ialp evaluate RUN`: play a finished policy in a world, episode by episode."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from scipy.stats import bootstrap
 from ialp.data import Log
 from ialp.envs.episodes import Episodes, argmax_of, run_episodes, sampled_from
 from ialp.errors import UserError
-from ialp.files import write_atomically
+from ialp.files import replacing
 from ialp.rl.schemes import load_policy
 from ialp.runs.data import RunData
 from ialp.runs.open import open_world
@@ -26,23 +25,18 @@ def evaluate(
 ) -> Path:
     """Play the policy of a finished run against simulated users of a test world.
 
-    Prints R, Len and R_avg with 95 % bootstrap intervals over the episodes, and writes one row per episode.
-
-    Args:
-        run: Folder of a finished pretrain or online run.
-        world: Folder of a finished reward run; an online run knows its own.
-        users: Test users, one episode each; at most as many as the test world has.
-        sampled: Draw actions from the policy instead of taking its most probable one.
-        out: The Parquet file; by default it lies in the run's folder, named after the world.
-
-    Returns:
-        The path of the Parquet file.
+    Prints R, Len and R_avg with 95 % bootstrap intervals over the episodes, and writes one row per episode; returns the
+    path of that Parquet file.
 
     Raises:
         UserError: No such run or world, or policy and world of different catalogues.
     """
-    source = RunData(_folder(run))
-    place = RunData(_folder(world)) if world else _own_world(source.folder)
+    source = RunData(Path(run))
+    place = RunData(Path(world)) if world else source.world
+    if not source.folder.is_dir():
+        raise UserError(f"{run}: no such run folder; `ialp runs list` shows what there is")
+    if place is None:
+        raise UserError(f"{run}: this run was not built on a reward run; name one with --world runs/…_reward/…")
     if users < 2:
         raise UserError(f"--users is {users}: an interval needs at least 2 episodes")
     opened, log = open_world(None, str(place.folder))
@@ -52,10 +46,10 @@ def evaluate(
     choose = sampled_from(policy, int(source.done.get("seed") or 0)) if sampled else argmax_of(policy)
     episodes = run_episodes(choose, env)
 
-    path = Path(out) if out else source.folder / _file_name(place, sampled)
-    buffer = io.BytesIO()
-    per_episode(episodes, log).write_parquet(buffer)
-    write_atomically(path, buffer.getvalue())
+    which = f"{place.name}-{place.folder.absolute().name}{'-sampled' if sampled else ''}"
+    path = Path(out) if out else source.folder / f"episodes-{which}.parquet"
+    with replacing(path) as file:
+        per_episode(episodes, log).write_parquet(file)
     _print(episodes, place, users, sampled, path)
     return path
 
@@ -82,36 +76,17 @@ def intervals(returns: np.ndarray, lengths: np.ndarray) -> dict[str, tuple[float
 
     R_avg = ΣR / ΣLen is resampled by episode, return and length together.
     """
-    pairs = (np.asarray(returns, np.float64), np.asarray(lengths, np.float64))
-
-    def of(statistic: Callable[..., Any], *samples: np.ndarray) -> tuple[float, float, float]:
-        ends = bootstrap(
-            samples, statistic, paired=True, vectorized=True, n_resamples=RESAMPLES, method="percentile", rng=0
-        ).confidence_interval
-        return float(statistic(*samples)), float(ends.low), float(ends.high)
-
-    return {
-        "R": of(np.mean, pairs[0]),
-        "Len": of(np.mean, pairs[1]),
-        "R_avg": of(lambda r, n, axis=-1: r.sum(axis) / n.sum(axis), *pairs),
+    statistics: dict[str, Callable[..., Any]] = {
+        "R": lambda returns, lengths, axis=-1: returns.mean(axis),
+        "Len": lambda returns, lengths, axis=-1: lengths.mean(axis),
+        "R_avg": lambda returns, lengths, axis=-1: returns.sum(axis) / lengths.sum(axis),
     }
-
-
-def _folder(path: str) -> Path:
-    if not Path(path).is_dir():
-        raise UserError(f"{path}: no such run folder; `ialp runs list` shows what there is")
-    return Path(path)
-
-
-def _own_world(run: Path) -> RunData:
-    found = RunData(run).world
-    if found is None:
-        raise UserError(f"{run}: this run was not built on a reward run; name one with --world runs/…_reward/…")
+    pairs, found = (returns.astype(np.float64), lengths.astype(np.float64)), {}
+    for name, statistic in statistics.items():
+        sampled = bootstrap(pairs, statistic, paired=True, n_resamples=RESAMPLES, method="percentile", rng=0)
+        low, high = sampled.confidence_interval
+        found[name] = float(statistic(*pairs)), float(low), float(high)
     return found
-
-
-def _file_name(world: RunData, sampled: bool) -> str:
-    return f"episodes-{world.name}-{world.folder.absolute().name}{'-sampled' if sampled else ''}.parquet"
 
 
 def _print(episodes: Episodes, world: RunData, asked: int, sampled: bool, path: Path) -> None:

@@ -14,18 +14,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 
 from ialp.errors import UserError
-from ialp.experiment.building import CHILD, check_missing, child_environment
+from ialp.experiment.building import check_missing, child_environment
+from ialp.experiment.processes import CHILD
 from ialp.experiment.stages import Stage
 from ialp.files import write_atomically
 from ialp.printing import print_table
-from ialp.runs.folder import GRIDS, SUMMARY, read_done
+from ialp.runs.folder import GRIDS, SUMMARY
 from ialp.runs.lock import locked
 
-PATIENCE = 20.0  # seconds that a process has to end after it was asked to
+PATIENCE = 20.0  # seconds that processes have to end after they were asked to
 
 State = StrEnum("State", "WAITING RUNNING REUSED FINISHED FAILED BLOCKED INTERRUPTED")
 """Of a run in a grid. REUSED: it was finished before; BLOCKED: an input of it failed."""
@@ -50,7 +50,7 @@ class Job:
         config: Stem of its config.
         overrides: Names of the sets of overrides that ask for it; empty for an input that no cell asks for.
         reason: Why it failed, or what blocks it.
-        seconds: How long its process ran or, if reused, the run took.
+        seconds: How long its process ran.
     """
 
     config: str
@@ -68,9 +68,9 @@ class Job:
         return str(self.stage.folder) if self.stage else ""
 
     @property
-    def inputs(self) -> list[str]:
+    def inputs(self) -> set[str]:
         """Folders of all runs that it is built on, however indirectly."""
-        return [str(each.folder) for each in self.stage.lineage()[:-1]] if self.stage else []
+        return {str(each.folder) for each in self.stage.lineage()[:-1]} if self.stage else set()
 
     @property
     def title(self) -> str:
@@ -97,15 +97,13 @@ def plan_jobs(cells: Sequence[Cell], plan: Plan) -> list[Job]:
         try:
             stage = plan(cell.arguments, cell.seed)
             check_missing(stage, str(stage.config["missing"]))
-            needed = [stage] if stage.finished else stage.lineage()
         except UserError as error:
             refused.append(Job(Path(cell.config).stem, cell.seed, None, [cell.overrides], State.FAILED, str(error)))
             continue
-        for each in needed:
+        for each in [stage] if stage.finished else stage.lineage():
             job = jobs.setdefault(str(each.folder), Job(each.name, each.seed, each))
             if each.finished:
                 job.state = State.REUSED
-                job.seconds = float((read_done(each.folder) or {}).get("seconds") or 0.0)
         asked = jobs[str(stage.folder)].overrides
         asked += [cell.overrides] if cell.overrides not in asked else []
     if not jobs:
@@ -129,17 +127,21 @@ def run_grid(cells: Sequence[Cell], plan: Plan, processes: int, name: str, dry_r
     Raises:
         UserError: Nothing of it can be run, or a grid of this name is at work.
     """
-    jobs, ended_by = plan_jobs(cells, plan), 0
-    if not dry_run:
-        runs_dir = next(job.stage.config["runs_dir"] for job in jobs if job.stage and job.stage.config)
-        folder = Path(runs_dir) / GRIDS / name
-        with locked(folder, wait=False, refusal=f"{folder}: this grid is at work already; give another --name"):
-            ended_by = Runner(jobs, processes, folder).run()
+    jobs = plan_jobs(cells, plan)
+    if dry_run:
+        print_jobs(jobs)
+        print(standing(jobs))
+        return 0
+    runs_dir = next(job.stage.config["runs_dir"] for job in jobs if job.stage and job.stage.config)
+    folder = Path(runs_dir) / GRIDS / name
+    with locked(folder, wait=False, refusal=f"{folder}: this grid is at work already; give another --name"):
+        ended_by = Runner(jobs, processes, folder).run()
     print_jobs(jobs)
-    print(standing(jobs) if dry_run else f"{standing(jobs)}\nsummary: {folder / SUMMARY}", flush=True)
+    print(f"{standing(jobs)}\nsummary: {folder / SUMMARY}", flush=True)
     if ended_by:
         print("interrupted; the same command goes on where it stopped", flush=True)
-    return 128 + ended_by if ended_by else int(any(job.state in (State.FAILED, State.BLOCKED) for job in jobs))
+        return 128 + ended_by
+    return int(any(job.state in (State.FAILED, State.BLOCKED) for job in jobs))
 
 
 class Runner:
@@ -147,37 +149,35 @@ class Runner:
 
     def __init__(self, jobs: list[Job], processes: int, folder: Path) -> None:
         self.jobs, self.processes, self.folder = jobs, processes, folder
-        self.running: dict[str, tuple[Job, subprocess.Popen[bytes], float]] = {}
-        self.deadline = float("inf")  # for processes that were asked to end
-        self.console = Console(soft_wrap=True, markup=False, highlight=False)
+        self.running: list[tuple[Job, subprocess.Popen[bytes], float]] = []
 
     def run(self, pause: float = 0.2) -> int:
         """Run all; the signal that ended this before its time, or 0.
 
         At a first signal the processes are asked to end; at a second, or if they do not in time, they are killed.
         """
-        with collected_signals() as signals, self.console.status(standing(self.jobs)) as line:
-            self._tell(*(job for job in self.jobs if job.state == State.FAILED))
+        self._tell(*(job for job in self.jobs if job.state == State.FAILED))
+        with collected_signals() as signals:
             try:
-                while self._step(signals):
-                    line.update(standing(self.jobs))
+                while not signals and self._start_and_end():
                     time.sleep(pause)
+                if signals:
+                    self._stop(signals)
             finally:  # whatever goes wrong here, no process is left behind
-                self._signal(signal.SIGKILL)
-        return signals[0] if self.deadline < float("inf") else 0
+                for _, process, _ in self.running:
+                    if process.poll() is None:
+                        os.killpg(process.pid, signal.SIGKILL)
+        return signals[0] if signals else 0
 
-    def _step(self, signals: list[int]) -> bool:
+    def _start_and_end(self) -> bool:
         """Start and end what is due; False when nothing is left to wait for."""
-        if signals and self.deadline == float("inf"):
-            self.deadline = time.monotonic() + PATIENCE
-            self._signal(signal.SIGTERM)
-            self.console.print("stopping: running processes were asked to end; Ctrl-C again kills them")
-        if len(signals) > 1 or time.monotonic() > self.deadline:
-            self._signal(signal.SIGKILL)
-        for job, process, start in list(self.running.values()):
-            if (code := process.poll()) is not None:
-                self._end(job, code, time.monotonic() - start)
-        while not signals and len(self.running) < self.processes and (ready := self._ready()):
+        for entry in list(self.running):
+            job, process, start = entry
+            if process.poll() is not None:
+                self.running.remove(entry)
+                job.seconds = time.monotonic() - start
+                self._end(job, process.returncode)
+        while len(self.running) < self.processes and (ready := self._ready()):
             self._start(ready[0])
         return bool(self.running)
 
@@ -185,46 +185,47 @@ class Runner:
         """Jobs whose inputs are there, first what most others wait for."""
         done = {job.folder for job in self.jobs if job.state in (State.REUSED, State.FINISHED)}
         waiting = [job for job in self.jobs if job.state == State.WAITING]
-        ready = [job for job in waiting if set(job.inputs) <= done]
+        ready = [job for job in waiting if job.inputs <= done]
         return sorted(ready, key=lambda job: -sum(job.folder in other.inputs for other in waiting))
 
     def _start(self, job: Job) -> None:
         assert job.stage is not None
         job.log = self.folder / "logs" / job.config / f"{job.stage.folder.name}.log"
-        try:
-            process = start_process(job.stage, job.log, self.processes)
-        except OSError as error:
-            return self._fail(job, f"could not be started: {error}")
-        self.running[job.folder] = job, process, time.monotonic()
+        self.running.append((job, start_process(job.stage, job.log, self.processes), time.monotonic()))
         job.state = State.RUNNING
         self._tell(job)
 
-    def _end(self, job: Job, code: int, seconds: float) -> None:
+    def _end(self, job: Job, code: int) -> None:
         assert job.stage is not None and job.log is not None
-        del self.running[job.folder]
-        job.seconds = seconds
-        if job.stage.finished or self.deadline < float("inf"):
-            job.state = State.FINISHED if job.stage.finished else State.INTERRUPTED
+        if job.stage.finished:
+            job.state = State.FINISHED
             return self._tell(job)
-        self._fail(job, failure(code, job.log))
-
-    def _fail(self, job: Job, reason: str) -> None:
-        job.state, job.reason = State.FAILED, reason
+        job.state, job.reason = State.FAILED, failure(code, job.log)
         blocked = [each for each in self.jobs if each.state == State.WAITING and job.folder in each.inputs]
         for other in blocked:
             other.state, other.reason = State.BLOCKED, f"{job.title} failed"
         self._tell(job, *blocked)
 
-    def _signal(self, number: signal.Signals) -> None:
-        """Send a signal to each process; to kill it, to all that it has started too."""
-        for _, process, _ in self.running.values():
-            (os.killpg if number == signal.SIGKILL else os.kill)(process.pid, number)
+    def _stop(self, signals: list[int]) -> None:
+        """Ask all processes to end, and wait until they have or nobody wants to wait any more."""
+        print("stopping: running processes were asked to end; Ctrl-C again kills them", flush=True)
+        for _, process, _ in self.running:
+            process.terminate()
+        deadline = time.monotonic() + PATIENCE
+        while any(process.poll() is None for _, process, _ in self.running):
+            if len(signals) > 1 or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        for job, _, start in self.running:
+            finished = job.stage is not None and job.stage.finished
+            job.state, job.seconds = State.FINISHED if finished else State.INTERRUPTED, time.monotonic() - start
+            self._tell(job)
 
     def _tell(self, *jobs: Job) -> None:
         """Print a line for each job whose state has changed, and write the summary."""
         for job in jobs:
             about = f" (log {job.log})" if job.state == State.RUNNING else f": {job.reason}" if job.reason else ""
-            self.console.print(f"{job.state} {job.title}{about}; {standing(self.jobs)}")
+            print(f"{job.state} {job.title}{about}; {standing(self.jobs)}", flush=True)
         content = {
             "processes": self.processes,
             "runs": Counter(job.state for job in self.jobs),

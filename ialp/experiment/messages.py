@@ -1,12 +1,9 @@
 """What a run prints besides its figures: which data it works on, and warnings, each once."""
 
 import logging
-import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from ialp.experiment.processes import CHILD, rank
+from ialp.experiment.processes import rank
 from ialp.experiment.stages import Stage
 
 KNOWN = (
@@ -52,19 +49,6 @@ class Once(logging.Filter):
         new = rank() == 0 and text not in self.passed and not text.startswith("no data root is set")
         self.passed.add(text)
         return new
-
-
-@contextmanager
-def planning() -> Iterator[None]:
-    """Without warnings in the process of a stage: the run that builds it has planned it, too, and printed them."""
-    logger = logging.getLogger("ialp")
-    level = logger.level
-    if CHILD in os.environ:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def data_line(stage: Stage) -> str:

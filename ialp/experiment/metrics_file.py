@@ -27,7 +27,7 @@ class MetricsFile(Logger):
         rows: what the file holds, and what `save` will append.
     """
 
-    SAVE_EVERY = 100  # steps
+    name = version = ""
 
     def __init__(self, folder: str | Path) -> None:
         super().__init__()
@@ -37,16 +37,6 @@ class MetricsFile(Logger):
             with self.path.open(newline="") as file:
                 self.rows = list(csv.DictReader(file))
         self._saved, self._columns = len(self.rows), list(self.rows[0]) if self.rows else []
-
-    @property
-    @override
-    def name(self) -> str:
-        return ""
-
-    @property
-    @override
-    def version(self) -> str:
-        return ""
 
     @property
     @override
@@ -62,7 +52,7 @@ class MetricsFile(Logger):
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         values = {name: value.item() if hasattr(value, "item") else value for name, value in metrics.items()}
         self.rows.append({**values, "step": step})
-        if step is not None and (step + 1) % self.SAVE_EVERY == 0:
+        if len(self.rows) - self._saved >= 20:
             self.save()
 
     @override
@@ -72,10 +62,10 @@ class MetricsFile(Logger):
         columns = sorted({*self._columns, *(name for row in new for name in row)})
         if columns != self._columns:  # the whole file, at once or not at all
             self._columns = columns
-            write_atomically(self.path, _csv(columns, self.rows, header=True))
+            write_atomically(self.path, self._csv(self.rows, header=True))
         elif new:
             with self.path.open("a", newline="") as file:
-                file.write(_csv(columns, new, header=False))
+                file.write(self._csv(new, header=False))
 
     @override
     @rank_zero_only
@@ -91,11 +81,10 @@ class MetricsFile(Logger):
         if not rows:
             self.path.unlink(missing_ok=True)
 
-
-def _csv(columns: list[str], rows: list[Row], header: bool) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns)
-    if header:
-        writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    def _csv(self, rows: list[Row], header: bool) -> str:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self._columns)
+        if header:
+            writer.writeheader()
+        writer.writerows(rows)
+        return text.getvalue()

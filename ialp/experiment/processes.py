@@ -10,7 +10,7 @@ CHILD = "IALP_STAGE"
 """Set in the process of a stage that another run builds: that run has named the data and counts the stages."""
 
 PATIENCE = 20.0
-"""Seconds that a process other than the first leaves to the first one for saying what is wrong."""
+"""Seconds that a stage has to save what it has learnt when the run that builds it is gone."""
 
 
 def rank() -> int:
@@ -27,12 +27,9 @@ def launched() -> int:
 
 
 def complain(text: str) -> None:
-    """Say an error once: processes other than the first say it only where the first does not end as well."""
-    number = rank()
-    if not number:
-        print(f"ialp: error: {text}", file=sys.stderr, flush=True)
-    elif not _parent_ends():
-        print(f"ialp: error: process {number}: {text}", file=sys.stderr, flush=True)
+    """Print an error, with the process's number unless it is the first."""
+    process = f"process {rank()}: " if rank() else ""
+    print(f"ialp: error: {process}{text}", file=sys.stderr, flush=True)
 
 
 def lost_a_peer(error: BaseException) -> bool:
@@ -41,11 +38,9 @@ def lost_a_peer(error: BaseException) -> bool:
 
 
 def end_with_parent(pause: float = 1.0) -> None:
-    """From here on, a process that others have a part in ends within seconds of what started it, however that died.
+    """From here on, this process ends within seconds of the one that started it: the first, torchrun, or a run.
 
-    That is the run's first process, torchrun, or the run that builds this stage. Else a process whose peers were killed
-    may wait for them for half an hour. A stage has time to save what it has learnt. The other direction is the
-    launcher's: it ends all when one dies.
+    Else a process whose peers were killed may wait for them for half an hour.
     """
     if rank() == 0 and launched() == 1 and CHILD not in os.environ:
         return
@@ -58,13 +53,3 @@ def end_with_parent(pause: float = 1.0) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
-
-
-def _parent_ends(patience: float = PATIENCE) -> bool:
-    """Whether what started this process ends within `patience` seconds; it may well take this process with it."""
-    parent, end = os.getppid(), time.monotonic() + patience
-    while time.monotonic() < end:
-        if os.getppid() != parent:
-            return True
-        time.sleep(0.1)
-    return False

@@ -1,8 +1,6 @@
 """What a run is built on, worked out by fingerprint before anything runs."""
 
 import json
-import os
-import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from ialp.errors import UserError
 from ialp.experiment.composition import NOTHING, Composed, beside, compose
 from ialp.experiment.config_check import check_config
-from ialp.experiment.processes import launched, rank
 from ialp.runs.fingerprint import fingerprint
 from ialp.runs.folder import read_done
 from ialp.runs.open import load_log
@@ -85,8 +82,6 @@ def plan(
     plain = parse(arguments)
     if seed is not None and not plain["fixed_seed"]:
         arguments = [*arguments, f"--seed_everything={seed}"]
-    elif plain["seed_everything"] is True:
-        arguments = [*arguments, f"--seed_everything={drawn_seed()}"]
     if plain["data_root"] == "":  # IALP_DATA= (empty) means the same as no IALP_DATA
         arguments = [*arguments, "--data_root=null"]
     inputs = {key: value for key, value in (plain["upstream"] or {}).items() if value}
@@ -97,19 +92,6 @@ def plan(
     arguments = [*arguments, *(f"--upstream.{key}={stage.folder}" for key, stage in upstream.items())]
     config = parse(arguments)
     return _stage(run_name(composed.files, config), arguments, config, upstream)
-
-
-def drawn_seed() -> int:
-    """A seed for a run that leaves it to chance; that of the first process in those that it has started.
-
-    Raises:
-        UserError: A launcher has started several processes, which would draw one each.
-    """
-    if rank() > 0 and "PL_GLOBAL_SEED" in os.environ:
-        return int(os.environ["PL_GLOBAL_SEED"])
-    if launched() > 1:
-        raise UserError("seed_everything: true: each process would draw its own; give a number")
-    return random.SystemRandom().randrange(2**31)
 
 
 def run_name(files: Sequence[Path], config: Mapping[str, Any]) -> str:
@@ -167,6 +149,6 @@ def _stage(name: str, arguments: list[str], config: dict[str, Any], upstream: di
 
 
 def _seed(config: Mapping[str, Any]) -> int:
-    if config["seed_everything"] is False:
-        raise UserError("seed_everything: false: a run needs a seed, it is part of what the run is")
+    if isinstance(config["seed_everything"], bool):
+        raise UserError("seed_everything: a run needs a number, which is part of what the run is")
     return int(config["seed_everything"])

@@ -1,21 +1,24 @@
 """What a run gives Lightning's Trainer besides what the config says: folder, checkpoints, metrics.csv, progress."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import torch.utils.deterministic
+from lightning import Trainer
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import Logger
 
+from ialp.distributed import check_share
+from ialp.errors import UserError
 from ialp.experiment.checkpoint_file import AtomicCheckpointIO
 from ialp.experiment.metrics_file import MetricsFile
+from ialp.experiment.processes import launched
 from ialp.experiment.progress import PlainProgress
 from ialp.experiment.resume import ResumeCheckpoint
-from ialp.experiment.same_run import SameRun
 from ialp.experiment.stages import Stage
 
 
@@ -24,30 +27,39 @@ def trainer_parts(stage: Stage, command: str, given: Mapping[str, Any]) -> dict[
 
     Args:
         stage: the run.
-        command: fit, validate, test or predict.
+        command: fit, validate or test.
         given: the config's `trainer`, instantiated.
     """
-    callbacks = [*_as_list(given.get("callbacks")), *_own_callbacks(stage, command, given)]
+    callbacks = _callbacks(stage, command, given)
+    plugins = _as_list(given.get("plugins"))
+    if not any(isinstance(each, CheckpointIO) for each in plugins):
+        plugins.append(AtomicCheckpointIO())
+    logger = given.get("logger")
+    if command != "fit" or logger is False:
+        loggers = []
+    else:  # metrics.csv first: its folder is the run's
+        loggers = [MetricsFile(stage.folder), *(each for each in _as_list(logger) if isinstance(each, Logger))]
     # What other commands write lies in a folder of its own: a finished run stays as it is.
     folder = stage.folder if command == "fit" else stage.folder / command
     return {
         "default_root_dir": str(folder),
-        "logger": _loggers(stage, given.get("logger")) if command == "fit" else False,
+        "logger": loggers or False,
         "enable_progress_bar": any(isinstance(each, ProgressBar) for each in callbacks),
         "callbacks": callbacks,
         "deterministic": _deterministic(given),
-        "plugins": _plugins(_as_list(given.get("plugins"))),
+        "plugins": plugins,
     }
 
 
-def _own_callbacks(stage: Stage, command: str, given: Mapping[str, Any]) -> Iterator[Callback]:
-    yield SameRun(stage)
-    named = _as_list(given.get("callbacks"))
+def _callbacks(stage: Stage, command: str, given: Mapping[str, Any]) -> list[Callback]:
+    callbacks = _as_list(given.get("callbacks"))
     wanted = given.get("enable_checkpointing") is not False and command == "fit"
-    if wanted and not any(isinstance(each, ResumeCheckpoint) for each in named):
-        yield ResumeCheckpoint()
-    if given.get("enable_progress_bar") is not False and not any(isinstance(each, ProgressBar) for each in named):
-        yield RichProgressBar() if sys.stdout.isatty() else PlainProgress(name=stage.name)
+    if wanted and not any(isinstance(each, ResumeCheckpoint) for each in callbacks):
+        callbacks.append(ResumeCheckpoint())
+    shown = any(isinstance(each, ProgressBar | PlainProgress) for each in callbacks)
+    if given.get("enable_progress_bar") is not False and not shown:
+        callbacks.append(RichProgressBar() if sys.stdout.isatty() else PlainProgress(name=stage.name))
+    return callbacks
 
 
 def _deterministic(given: Mapping[str, Any]) -> Any:
@@ -66,20 +78,30 @@ def _deterministic(given: Mapping[str, Any]) -> Any:
     return True
 
 
-def _loggers(stage: Stage, given: Any) -> Any:
-    """metrics.csv in the run's folder, beside whatever logger the config names."""
-    if given is False:
-        return False
-    chosen = [each for each in _as_list(given) if isinstance(each, Logger)]
-    if any(isinstance(each, CSVLogger) for each in chosen):
-        return chosen
-    return [MetricsFile(stage.folder), *chosen]  # first: its folder is the run's
-
-
-def _plugins(given: list[Any]) -> list[Any]:
-    """Whoever writes a checkpoint, it is whole or absent."""
-    return given if any(isinstance(each, CheckpointIO) for each in given) else [*given, AtomicCheckpointIO()]
-
-
 def _as_list(value: Any) -> list[Any]:
     return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def check_shares(data: Any, trainer: Mapping[str, Any]) -> None:
+    """Refuse a DataModule whose users or batches the processes of a trainer's config cannot share.
+
+    Raises:
+        UserError: They cannot.
+    """
+    devices = trainer["devices"]
+    known = len(devices) if isinstance(devices, list) else int(devices) if str(devices).isdigit() else 1  # 1: "auto"
+    for name in getattr(data, "shared", ()):
+        check_share(known * int(trainer["num_nodes"]), getattr(data, name), name)
+
+
+def check_processes(trainer: Trainer) -> None:
+    """Refuse a launcher that has started other processes than the trainer counts: each would train alone.
+
+    Raises:
+        UserError: It has.
+    """
+    if (started := launched()) not in (1, trainer.world_size):
+        raise UserError(
+            f"{started} processes were started, and the trainer has {trainer.world_size}: give --trainer.strategy ddp, "
+            "--trainer.devices with the processes of a node, and --trainer.num_nodes"
+        )

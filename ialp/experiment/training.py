@@ -1,14 +1,14 @@
-"""The commands that work through Lightning's Trainer: fit, validate, test, predict."""
+"""The commands that work through Lightning's Trainer: fit, validate, test."""
 
 import os
 import shutil
 import time
 import warnings
 from argparse import ArgumentError
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 from lightning import LightningDataModule, LightningModule, Trainer
@@ -20,28 +20,27 @@ from typing_extensions import override
 
 from ialp.data import LogSource
 from ialp.errors import UserError, user_error_beneath
-from ialp.experiment import wandb_runs
 from ialp.experiment.building import announce, build_missing
 from ialp.experiment.checkpoint_file import newest
 from ialp.experiment.class_names import class_paths, find_class
 from ialp.experiment.composition import compose
 from ialp.experiment.config_check import check_config, complaint
 from ialp.experiment.config_print import config_text
-from ialp.experiment.done import write_done
-from ialp.experiment.messages import data_line, planning, quiet
+from ialp.experiment.messages import data_line, quiet
 from ialp.experiment.processes import CHILD, launched, rank
-from ialp.experiment.same_run import check_processes, check_shares
+from ialp.experiment.resume import ResumeCheckpoint
 from ialp.experiment.signals import Terminated, sigterm_as_exit
 from ialp.experiment.stages import Stage, plan
-from ialp.experiment.trainer_parts import trainer_parts
+from ialp.experiment.trainer_parts import check_processes, check_shares, trainer_parts
 from ialp.files import remove_partial, write_atomically
 from ialp.oracle.backends.base import JudgeBackend
 from ialp.runs.folder import CRASH
 from ialp.runs.lock import being_made, busy, locked, set_aside
+from ialp.runs.record import write_done
 
 
 def run_trainer_command(command: str, arguments: list[str]) -> int:
-    """Run `ialp fit|validate|test|predict`.
+    """Run `ialp fit|validate|test`.
 
     Raises:
         UserError: What the user can mend.
@@ -115,7 +114,10 @@ class IALPCLI(LightningCLI):
         if any(word.startswith("--print_config") for word in arguments):
             print(self._composed_config(arguments), end="")
             raise SystemExit(0)
-        self.plan_run(command, arguments)
+        self.command = command
+        self.stage = plan(self.parse, self.keys(), arguments)
+        announce(data_line(self.stage))
+        self.config = self._namespace(self.stage.arguments)
         if command == "fit" and self.stage.finished:
             self.report("already finished")
             raise SystemExit(0)
@@ -126,20 +128,8 @@ class IALPCLI(LightningCLI):
         self._check_composition()
         build_missing(self.stage, self.config.missing)
 
-    def plan_run(self, command: str, arguments: list[str]) -> None:
-        """Plan the run and name its data."""
-        self.command = command
-        with planning():
-            self.stage = plan(self.parse, self.keys(), arguments)
-            announce(data_line(self.stage))
-        self.config = self._namespace(self.stage.arguments)
-
     def parse(self, arguments: list[str]) -> dict[str, Any]:
-        """The config that these arguments make.
-
-        Raises:
-            UserError: They cannot be parsed.
-        """
+        """The config that these arguments make; a `UserError` where they cannot be parsed."""
         return self._namespace(arguments).as_dict()
 
     def keys(self) -> list[str]:
@@ -170,22 +160,12 @@ class IALPCLI(LightningCLI):
         self.report()
 
     def validate(self) -> None:
-        """Validate the run's checkpoint."""
-        self.trainer.validate(**self._with_checkpoint())
+        """Validate the run's newest checkpoint."""
+        self._evaluate(self.trainer.validate)
 
     def test(self) -> None:
-        """Test the run's checkpoint."""
-        self.trainer.test(**self._with_checkpoint())
-
-    def predict(self) -> None:
-        """Predict with the run's checkpoint, into predict/predictions.pt of its folder."""
-        if self.trainer.world_size > 1:
-            raise UserError("predict works in one process: --trainer.devices 1")
-        predictions = self.trainer.predict(**self._with_checkpoint())
-        path = self.stage.folder / "predict" / "predictions.pt"
-        path.parent.mkdir(exist_ok=True, parents=True)
-        torch.save(predictions, path)
-        print(f"predictions: {path}")
+        """Test the run's newest checkpoint."""
+        self._evaluate(self.trainer.test)
 
     def report(self, state: str = "finished") -> None:
         """Table and curves of an online stage; a line for the others."""
@@ -252,7 +232,9 @@ class IALPCLI(LightningCLI):
             set_aside(folder)
         write_atomically(folder / "config.yaml", self.parser.dump(self.config, skip_none=False))
         (folder / CRASH).unlink(missing_ok=True)  # of the attempt that is resumed
-        wandb_runs.begin(self.trainer.loggers, self.stage, resumed=bool(start))
+        settings = {key: self.stage.config[key] for key in ("model", "data", "trainer")}
+        for logger in self.trainer.loggers:  # Weights & Biases, say
+            logger.log_hyperparams({"stage": self.stage.name, "seed": self.stage.seed, **settings})
         try:
             self._train(start)
         except Exception as error:
@@ -263,8 +245,25 @@ class IALPCLI(LightningCLI):
                 with suppress(OSError):  # a full disk, which the error has told
                     write_atomically(folder / CRASH, f"{type(error).__name__}: {error}\n")
             raise
-        write_done(self.stage, self.trainer, self.model, time.monotonic() - began)
-        wandb_runs.end(self.trainer.loggers, folder)
+        self._write_done(time.monotonic() - began)
+
+    def _write_done(self, seconds: float) -> None:
+        stage, log, callbacks = self.stage, self.stage.log, self.trainer.callbacks  # type: ignore[attr-defined]
+        resume = next((each for each in callbacks if isinstance(each, ResumeCheckpoint)), None)
+        write_done(
+            stage.folder,
+            stage=stage.name,
+            seed=stage.seed,
+            fingerprint=stage.fingerprint,
+            config=stage.config,
+            upstream={key: str(each.folder) for key, each in stage.upstream.items()},
+            data={"name": log.name, "items": log.catalogue.num_items, "fingerprint": log.fingerprint} if log else None,
+            metrics={name: float(value) for name, value in self.trainer.callback_metrics.items()},
+            results=self.model.results() if hasattr(self.model, "results") else {},
+            seconds=round(seconds + (resume.seconds if resume else 0), 1),
+            resumed=resume.resumed if resume else 0,
+            processes=self.trainer.world_size,
+        )
 
     def _start(self) -> str | None:
         """The checkpoint to go on from."""
@@ -286,7 +285,7 @@ class IALPCLI(LightningCLI):
         if self.trainer.state.status != TrainerStatus.FINISHED:
             raise KeyboardInterrupt
 
-    def _with_checkpoint(self) -> dict[str, Any]:
+    def _evaluate(self, evaluate: Callable[..., Any]) -> None:
         kept = sorted((self.stage.folder / "checkpoints").glob("*.ckpt"), key=lambda path: path.stat().st_mtime)
         path = self.config.ckpt_path or (str(kept[-1]) if kept else None)
-        return {"model": self.model, "datamodule": self.datamodule, "ckpt_path": path, "weights_only": True}
+        evaluate(model=self.model, datamodule=self.datamodule, ckpt_path=path, weights_only=True)

@@ -9,14 +9,13 @@ from rich.table import Table
 
 from ialp.errors import UserError
 from ialp.printing import print_table
-from ialp.runs.data import RunData
 from ialp.runs.folder import CONFIG, DONE, LAST, checkpoints, read_done
 from ialp.runs.lock import lock_file
 
 
 def list_runs(runs_dir: str, stage: str | None = None) -> None:
     """Print all runs below runs_dir, or those of one config."""
-    folders = _run_folders(Path(runs_dir), stage or "*")
+    folders = sorted(path.parent for path in Path(runs_dir).glob(f"{stage or '*'}/*/{CONFIG}"))
     if not folders:
         print(f"no runs in {runs_dir}")
         return
@@ -33,12 +32,16 @@ def compare_runs(runs: Sequence[str]) -> None:
     Raises:
         UserError: There are less than two, or one is not finished.
     """
-    done = {run: _finished(run) for run in runs}
-    if len(done) < 2:
+    done = {run: read_done(_run_folder(run)) for run in runs}
+    if unfinished := [run for run, each in done.items() if each is None]:
+        raise UserError(f"{unfinished[0]}: the run is not finished (it has no {DONE})")
+    finished = {run: each for run, each in done.items() if each}
+    if len(finished) < 2:
         raise UserError("runs compare takes two run folders or more")
-    table = Table("", *(f"{each['stage']}/{Path(run).name}" for run, each in done.items()), box=None, pad_edge=False)
+    titles = (f"{each['stage']}/{Path(run).name}" for run, each in finished.items())
+    table = Table("", *titles, box=None, pad_edge=False)
     for part in ("config", "metrics", "results"):
-        columns = [dict(_flat(each.get(part) or {})) for each in done.values()]
+        columns = [dict(_flat(each.get(part) or {})) for each in finished.values()]
         for key in dict.fromkeys(key for column in columns for key in column):
             values = [_short(column.get(key)) for column in columns]
             if part != "config" or len(set(values)) > 1:
@@ -47,58 +50,28 @@ def compare_runs(runs: Sequence[str]) -> None:
     print_table(table)
 
 
-def remove_runs(runs: Sequence[str], yes: bool = False, force: bool = False) -> None:
-    """Remove run folders; ask first unless `yes`.
-
-    Raises:
-        UserError: Another run was built on one of them, and not `force`.
-    """
+def remove_runs(runs: Sequence[str], yes: bool = False) -> None:
+    """Remove run folders; ask first unless `yes`."""
     folders = [_run_folder(run) for run in runs]
-    for folder in folders:
-        if not force and (other := _built_on(folder, folders)):
-            raise UserError(f"{folder}: {other} was built on it; remove that too, or say --force")
     print("\n".join(map(str, folders)))
-    if not yes and not _confirmed(f"remove {len(folders)} run{'s' if len(folders) > 1 else ''}?"):
-        print("nothing removed")
-        return
+    if not yes:
+        try:
+            answer = input(f"remove {len(folders)} run{'s' if len(folders) > 1 else ''}? [y/N] ")
+        except EOFError:
+            raise UserError("no terminal to ask on: say --yes") from None
+        if answer.strip().lower() not in ("y", "yes"):
+            print("nothing removed")
+            return
     for folder in folders:
         (folder / DONE).unlink(missing_ok=True)  # first: a half-removed run must not pass for finished
         shutil.rmtree(folder)
         lock_file(folder).unlink(missing_ok=True)
 
 
-def _confirmed(question: str) -> bool:
-    try:
-        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        raise UserError("no terminal to ask on: say --yes") from None
-
-
-def _run_folders(runs_dir: Path, stage: str = "*") -> list[Path]:
-    return sorted(path.parent for path in runs_dir.glob(f"{stage}/*/{CONFIG}"))
-
-
 def _run_folder(run: str) -> Path:
     if not (Path(run) / CONFIG).is_file():
         raise UserError(f"{run}: no run folder (it has no {CONFIG}); `ialp runs list` shows them")
     return Path(run)
-
-
-def _finished(run: str) -> dict[str, Any]:
-    done = read_done(_run_folder(run))
-    if done is None:
-        raise UserError(f"{run}: the run is not finished (it has no {DONE})")
-    return done
-
-
-def _built_on(folder: Path, leaving: Sequence[Path]) -> Path | None:
-    """A run that was built on the folder's and is not about to go as well."""
-    going = {path.resolve() for path in leaving}
-    for other in _run_folders(folder.parent.parent):
-        inputs = {run.folder.resolve() for run in RunData(other).upstream.values()}
-        if other.resolve() not in going and folder.resolve() in inputs:
-            return other
-    return None
 
 
 def _progress(folder: Path) -> str:

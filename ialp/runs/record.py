@@ -1,18 +1,33 @@
-"""config.yaml and done.json of a run that a Trainer made in Python, without the command line."""
+"""done.json, the last file that a run writes, and config.yaml of a run that was made in Python."""
 
 import hashlib
 import json
+import platform
+import subprocess
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
+import ialp
 from ialp.files import write_atomically
 from ialp.recorded import Recorded, description
-from ialp.runs.folder import DONE
-from ialp.runs.provenance import code_version, versions
+from ialp.runs.folder import CONFIG, DONE
+
+PACKAGES = ("ialp", "torch", "lightning", "transformers", "peft")
+
+
+def write_done(folder: Path, **entries: Any) -> None:
+    """Write done.json with these entries, the time, and the versions of code and packages."""
+    done = entries | {
+        "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "code": code_version(),
+    }
+    write_atomically(folder / DONE, json.dumps(done, indent=2, default=str) + "\n")
 
 
 def record_run(folder: Path, module: Recorded, data: Recorded, upstream: dict[str, str], results: Any) -> None:
@@ -28,21 +43,31 @@ def record_run(folder: Path, module: Recorded, data: Recorded, upstream: dict[st
     Raises:
         UserError: A part of either cannot be described.
     """
-    if (folder / "config.yaml").exists():
+    if (folder / CONFIG).exists():
         return
     seed = torch.initial_seed()
     config = {"seed_everything": seed, "model": description(module), "data": description(data)}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
-    done: dict[str, Any] = {
-        "stage": type(module).__name__,
-        "seed": seed,
-        "fingerprint": digest,
-        "config": config,
-        "upstream": upstream,
-        "results": results,
-        "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "versions": versions(),
-        "code": code_version(),
-    }
-    write_atomically(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
-    write_atomically(folder / DONE, json.dumps(done, indent=2, default=str) + "\n")
+    write_atomically(folder / CONFIG, yaml.safe_dump(config, sort_keys=False))
+    write_done(
+        folder,
+        stage=type(module).__name__,
+        seed=seed,
+        fingerprint=digest,
+        config=config,
+        upstream=upstream,
+        results=results,
+    )
+
+
+def code_version() -> str | None:
+    """The commit of the checkout, "+changes" where files differ from it; None for an installed package."""
+    root = Path(ialp.__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    git = ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+changes"]
+    try:
+        done = subprocess.run(git, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -15,7 +15,7 @@ from filelock import FileLock
 from ialp.cli.grid import read_request
 from ialp.cli.main import main
 from ialp.experiment.grid import State, plan_jobs
-from ialp.experiment.planning import ManyPlanner
+from ialp.experiment.planning import Planner
 from tests.helpers.grid_stages import events, fake_children
 
 TOYS = ["configs/policy.yaml", "configs/judge.yaml"]
@@ -121,7 +121,7 @@ def test_grid_file_can_be_planned(grid: Path, quick: Path) -> None:
     request = read_request(["--file", str(grid), "--seeds", "0"])
     first = request.cells[0]
     cells = [cell for cell in request.cells if cell.config == first.config or cell.overrides == first.overrides]
-    jobs = plan_jobs(cells, ManyPlanner.make().plan)
+    jobs = plan_jobs(cells, Planner.make().plan)
     asked = [job for job in jobs if job.overrides]
     assert any(job.state == State.WAITING for job in asked)
     assert all("nothing takes the place of Coat" in job.reason for job in asked if job.state == State.FAILED)

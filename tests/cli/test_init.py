@@ -6,14 +6,14 @@ from ialp.cli.init import source
 from ialp.cli.main import main
 
 
-def test_init_lays_down_configs_callbacks_and_a_place_for_data(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_init_lays_down_configs_and_callbacks(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     mine = tmp_path / "mine"
     assert main(["init", str(mine)]) == 0
     laid = {str(path.relative_to(mine)) for path in mine.rglob("*") if path.is_file()}
     laid_out = [path for end in ("*.yaml", "*.sbatch") for path in source("configs").rglob(end)]
     configs = {f"configs/{path.relative_to(source('configs'))}" for path in laid_out}
     callbacks = {f"callbacks/{path.name}" for path in source("callbacks").glob("*.py")}
-    assert callbacks and laid == configs | callbacks | {"data/README.md", "own_log.yaml"}
+    assert callbacks and laid == configs | callbacks
     assert "ialp fit --config configs/lfm_policyset.yaml" in capsys.readouterr().out
 
 

@@ -22,14 +22,14 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_is_saved_is_loaded_by_us_and_by_torch(path: Path) -> None:
+def test_checkpoint_io_loads_what_it_saved(path: Path) -> None:
     for loaded in (AtomicCheckpointIO().load_checkpoint(path), torch.load(path, weights_only=True)):
         assert torch.equal(loaded["weights"], STATE["weights"]) and loaded["names"] == STATE["names"]
     assert zipfile.ZipFile(path).testzip() is None
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_a_changed_byte_is_noticed_wherever_it_matters(path: Path) -> None:
+def test_verify_notices_a_changed_byte_wherever_it_matters(path: Path) -> None:
     """Padding and unused fields of the archive hold nothing that is read."""
     data, noticed = path.read_bytes(), 0
     places = range(0, len(data), 7)
@@ -45,13 +45,13 @@ def test_a_changed_byte_is_noticed_wherever_it_matters(path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [0.0, 0.1, 0.5, 0.99, 0.9999])
-def test_a_file_cut_short_is_noticed(path: Path, left: float) -> None:
+def test_verify_notices_a_file_cut_short(path: Path, left: float) -> None:
     os.truncate(path, int(left * path.stat().st_size))
     with pytest.raises(DamagedError, match="cut short, or no checkpoint"):
         AtomicCheckpointIO().load_checkpoint(path)
 
 
-def test_the_last_good_one_is_named(path: Path) -> None:
+def test_newest_names_the_last_good_one(path: Path) -> None:
     later = path.with_name("step-000000010.ckpt")
     AtomicCheckpointIO().save_checkpoint(STATE, later)
     assert newest(path.parent) == later and checkpoints(path.parent) == [later, path]
@@ -63,19 +63,19 @@ def test_the_last_good_one_is_named(path: Path) -> None:
         newest(path.parent)
 
 
-def test_the_last_checkpoint_is_newer_than_any_step(path: Path) -> None:
+def test_newest_takes_the_last_checkpoint_before_any_step(path: Path) -> None:
     last = path.with_name("last.ckpt")
     AtomicCheckpointIO().save_checkpoint(STATE, last)
     assert newest(path.parent) == last
     assert newest(path.parent.parent) is None
 
 
-def test_foreign_checkpoints_are_read(tmp_path: Path) -> None:
+def test_checkpoint_io_reads_foreign_checkpoints(tmp_path: Path) -> None:
     torch.save(STATE, tmp_path / "foreign.ckpt")
     assert AtomicCheckpointIO().load_checkpoint(tmp_path / "foreign.ckpt")["step"] == 3
 
 
-def test_nothing_is_unpickled(tmp_path: Path) -> None:
+def test_checkpoint_io_unpickles_nothing(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple:
             return os.mkdir, (str(tmp_path / "sprung"),)
@@ -86,7 +86,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_full_disk_leaves_the_last_good_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoint_io_leaves_the_last_good_one_on_a_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = path.read_bytes()
 
     def full(*_: object) -> None:
@@ -99,7 +99,7 @@ def test_a_full_disk_leaves_the_last_good_one(path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
-def test_torchs_own_writer_meets_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoint_io_names_a_full_disk_in_torchs_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(handle: int, mode: str) -> io.FileIO:
         os.close(handle)
         return io.FileIO("/dev/full", mode)

@@ -66,7 +66,7 @@ def online(tmp_path, log, world, pretrained) -> Path:
     return folder
 
 
-def test_one_row_per_episode_that_adds_up(online, log):
+def test_evaluate_writes_one_row_per_episode_that_adds_up(online, log):
     path = evaluate(str(online))
     table = pl.read_parquet(path)
     assert path == online / "episodes-lfm_reward-0-aaaaaaaa.parquet"
@@ -80,7 +80,7 @@ def test_one_row_per_episode_that_adds_up(online, log):
     np.testing.assert_allclose(table["return"] / table["length"], table["average_reward"], rtol=1e-6)
 
 
-def test_the_mixture_acts_at_its_final_weights(online, pretrained, world):
+def test_evaluate_uses_the_mixture_at_its_final_weights(online, pretrained, world):
     """At α = 0.25 it is not its frozen part, which it becomes where that part is given all the weight."""
     saved = json.loads((online / "mixture.json").read_text())
     assert sorted(saved["weights"].values()) == [0.25, 0.75]
@@ -91,7 +91,7 @@ def test_the_mixture_acts_at_its_final_weights(online, pretrained, world):
     assert pl.read_parquet(evaluate(str(online))).equals(frozen)
 
 
-def test_a_frozen_run_acts_as_the_pretrained_policy(tmp_path, log, world, pretrained):
+def test_evaluate_of_a_frozen_run_is_that_of_the_pretrained_policy(tmp_path, log, world, pretrained):
     scheme = Frozen()
     scheme.build(ActorCritic.from_pretrained(pretrained), None)
     save_scheme(scheme, tmp_path / "frozen", log.catalogue.fingerprint)
@@ -99,20 +99,20 @@ def test_a_frozen_run_acts_as_the_pretrained_policy(tmp_path, log, world, pretra
     assert ours.equals(theirs)
 
 
-def test_twice_the_same_sampled_or_not(online):
+def test_evaluate_gives_the_same_twice_sampled_or_not(online):
     assert pl.read_parquet(evaluate(str(online))).equals(pl.read_parquet(evaluate(str(online))))
     sampled = pl.read_parquet(evaluate(str(online), sampled=True))
     assert sampled.equals(pl.read_parquet(evaluate(str(online), sampled=True)))
     assert not sampled["items"].equals(pl.read_parquet(evaluate(str(online)))["items"])
 
 
-def test_no_item_twice_in_an_episode(online):
+def test_evaluate_shows_no_item_twice_in_an_episode(online):
     items = pl.read_parquet(evaluate(str(online), sampled=True))
     shown = [[row["first_item"], *row["items"]] for row in items.iter_rows(named=True)]
     assert all(len(set(episode)) == len(episode) for episode in shown)
 
 
-def test_says_what_it_measured(online, world, capsys):
+def test_evaluate_prints_what_it_measured(online, world, capsys):
     path = evaluate(str(online), users=10)
     table, said = pl.read_parquet(path), capsys.readouterr().out
     assert f"10 test episodes, most probable actions, in {world}" in said
@@ -123,14 +123,14 @@ def test_says_what_it_measured(online, world, capsys):
     assert "the test world has 16 first items: 16 episodes instead of 500" in capsys.readouterr().out
 
 
-def test_out_is_written_whole_where_asked(online, tmp_path):
+def test_evaluate_writes_to_out(online, tmp_path):
     path = evaluate(str(online), out=str(tmp_path / "deep" / "mine.parquet"))
     assert path == tmp_path / "deep" / "mine.parquet"
     assert [file.name for file in path.parent.iterdir()] == ["mine.parquet"]
     assert not list(online.glob("*.parquet"))
 
 
-def test_an_exit_rule_of_the_working_directory(online, world, tmp_path, monkeypatch):
+def test_evaluate_finds_an_exit_rule_of_the_working_directory(online, world, tmp_path, monkeypatch):
     (tmp_path / "my_rules.py").write_text("from ialp.envs import MaxSteps\n\n\nclass Brief(MaxSteps): ...\n")
     config = json.loads((world / "world" / "config.json").read_text())
     config["exit_rules"] = [{"class_path": "my_rules.Brief", "init_args": {"steps": 2}}]

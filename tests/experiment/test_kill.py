@@ -112,7 +112,7 @@ def assert_equal(stage: str, whole: Project, broken: Project) -> None:
     assert weights(first["folder"]) == weights(second["folder"])
 
 
-def test_a_rollout_and_a_checkpoint_cut_in_the_middle(whole: Project, broken: Project) -> None:
+def test_kill_within_a_rollout_and_a_checkpoint(whole: Project, broken: Project) -> None:
     """The short form of the test below."""
     for stage in ("lfm_oracle", "lfm_reward"):
         shutil.copytree(whole.folder / "runs" / stage, broken.folder / "runs" / stage)
@@ -125,7 +125,7 @@ def test_a_rollout_and_a_checkpoint_cut_in_the_middle(whole: Project, broken: Pr
 
 
 @pytest.mark.slow
-def test_twenty_kills_over_all_stages(whole: Project, broken: Project) -> None:
+def test_kill_twenty_times_over_all_stages(whole: Project, broken: Project) -> None:
     """At least three at random moments in each stage, one of each special kind, and the report killed, too."""
     chance, special = random.Random(0), {"lfm_pretrain": ("rollout", 17), "lfm_policyset": ("checkpoint", 3)}
     killed = 0

@@ -8,7 +8,7 @@ def log(logger: MetricsFile, step: int, **figures: float) -> None:
     logger.save()
 
 
-def test_a_resumed_file_is_that_of_an_unbroken_run(tmp_path: Path) -> None:
+def test_metrics_file_resumed_is_that_of_an_unbroken_run(tmp_path: Path) -> None:
     whole = MetricsFile(tmp_path / "whole")
     for step in range(4):
         log(whole, step, loss=step / 3, **({"late": 1.0} if step == 3 else {}))
@@ -23,7 +23,7 @@ def test_a_resumed_file_is_that_of_an_unbroken_run(tmp_path: Path) -> None:
     assert (tmp_path / "cut/metrics.csv").read_text() == (tmp_path / "whole/metrics.csv").read_text()
 
 
-def test_a_line_that_a_kill_has_cut_is_forgotten(tmp_path: Path) -> None:
+def test_metrics_file_forgets_a_line_that_a_kill_has_cut(tmp_path: Path) -> None:
     logger = MetricsFile(tmp_path)
     log(logger, 0, loss=0.5)
     with (tmp_path / "metrics.csv").open("a") as file:
@@ -33,7 +33,7 @@ def test_a_line_that_a_kill_has_cut_is_forgotten(tmp_path: Path) -> None:
     assert (tmp_path / "metrics.csv").read_text().split() == ["loss,step", "0.5,0"]
 
 
-def test_a_new_column_keeps_the_rows_before(tmp_path: Path) -> None:
+def test_metrics_file_keeps_its_rows_with_a_new_column(tmp_path: Path) -> None:
     logger = MetricsFile(tmp_path)
     log(logger, 0, b=1.0)
     log(logger, 1, a=2.0)

@@ -97,7 +97,7 @@ def done(name: str, runs: str = "runs") -> dict:
 LOYAL = ("--judge=callbacks.loyal.Loyal", "--judge.init_args.memory=0.5")
 
 
-def test_the_oracle_stage_fits_only_the_threshold(fit: Fit, capfd: pytest.CaptureFixture) -> None:
+def test_own_judge_oracle_stage_fits_only_the_threshold(fit: Fit, capfd: pytest.CaptureFixture) -> None:
     found = fit("judge", *LOYAL)
     said = capfd.readouterr()
     assert found["config"]["judge"]["init_args"] == {"memory": 0.5, "none": 0.1, "sharpness": 8.0}
@@ -112,7 +112,7 @@ def test_the_oracle_stage_fits_only_the_threshold(fit: Fit, capfd: pytest.Captur
     assert float(dict(zip(header.split(","), line.split(","), strict=True))["none_right"]) == metrics["none_right"]
 
 
-def test_the_stage_is_reused_and_an_argument_makes_another(fit: Fit, capfd: pytest.CaptureFixture) -> None:
+def test_own_judge_stage_is_reused_and_an_argument_makes_another(fit: Fit, capfd: pytest.CaptureFixture) -> None:
     fit("judge", *LOYAL)
     capfd.readouterr()
     fit("judge", *LOYAL)
@@ -121,7 +121,7 @@ def test_the_stage_is_reused_and_an_argument_makes_another(fit: Fit, capfd: pyte
     assert len(list(Path("runs/judge").glob("*/done.json"))) == 2
 
 
-def test_a_second_run_of_the_same_pre_training_asks_nothing(fit: Fit) -> None:
+def test_own_judge_second_pre_training_asks_nothing(fit: Fit) -> None:
     first = fit("pretrain", *LOYAL)
     assert first["results"]["judgements"] == {"asked": 24, "cache_hits": 0, "model": "Loyal"}
     second = fit("pretrain", *LOYAL, runs="elsewhere")
@@ -132,7 +132,7 @@ def test_a_second_run_of_the_same_pre_training_asks_nothing(fit: Fit) -> None:
     assert len(JudgementCache("judgements.sqlite")) == 48
 
 
-def test_none_is_picked_by_the_threshold_that_was_fitted(fit: Fit) -> None:
+def test_own_judge_picks_none_by_the_fitted_threshold(fit: Fit) -> None:
     fit("judge", *LOYAL)
     [fitted] = Path("runs/judge").glob("*/oracle/calibration.json")
     for threshold, none_rate in ((0.0, 1.0), (1.5, 0.0)):
@@ -146,7 +146,7 @@ def test_none_is_picked_by_the_threshold_that_was_fitted(fit: Fit) -> None:
         assert found["results"]["none_rate"] == none_rate
 
 
-def test_all_stages_with_a_judge_of_ones_own(fit: Fit, capfd: pytest.CaptureFixture) -> None:
+def test_own_judge_goes_through_all_stages(fit: Fit, capfd: pytest.CaptureFixture) -> None:
     fit("policy", *LOYAL)
     said = capfd.readouterr().out
     assert "judgements: 24 asked of Loyal, 0 answered by the cache" in said
@@ -160,7 +160,7 @@ def documented() -> str:
 
 
 @pytest.mark.slow
-def test_the_judge_of_the_page_runs_as_it_stands(tmp_path: Path) -> None:
+def test_own_judge_of_the_page_runs_as_it_stands(tmp_path: Path) -> None:
     write_configs(tmp_path)
     for folder, name, text in (
         ("callbacks", "wishlist.py", documented()),

@@ -56,7 +56,7 @@ def start(project: Path, request: pytest.FixtureRequest):
     return run
 
 
-def test_one_process_builds_and_speaks_for_both(start, project):
+def test_parallel_run_first_process_builds_and_speaks_for_both(start, project):
     run = start("judge")
     said, complained = run.communicate(timeout=200)
     assert run.returncode == 0, complained
@@ -67,7 +67,7 @@ def test_one_process_builds_and_speaks_for_both(start, project):
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_process_ends_the_run(start, project, victim):
+def test_parallel_run_ends_when_a_process_is_killed(start, project, victim):
     run = start("world", "--model.class_path=mine.Toy", "--trainer.max_epochs=1000000")
     pids = [int(_when_there(project / f"pid-{each}", run)) for each in (0, 1)]
     os.kill(pids[victim], signal.SIGKILL)
@@ -80,7 +80,7 @@ def test_a_killed_process_ends_the_run(start, project, victim):
     assert not list(project.glob("runs/*/*/done.json"))
 
 
-def test_a_killed_run_goes_on_in_as_many_processes(start, project):
+def test_parallel_run_goes_on_in_as_many_processes(start, project):
     """Process 1 dies in the third of four epochs of two batches; the same command ends as an unbroken run does."""
     every = "--trainer.callbacks=[{class_path: ialp.experiment.resume.ResumeCheckpoint, init_args: {every_n_steps: 1}}]"
     settings = ("--model.class_path=mine.Mortal", "--data.init_args.rows=8", "--trainer.max_epochs=4", every)

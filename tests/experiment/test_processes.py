@@ -9,17 +9,17 @@ import pytest
 
 from ialp.cli.main import main
 from ialp.errors import UserError
-from ialp.experiment import building, processes
-from ialp.experiment.building import StageFailed, build, heartbeat, wait_for
+from ialp.experiment import building
+from ialp.experiment.building import StageFailed, build, wait_for
 from ialp.experiment.processes import complain, launched, lost_a_peer, rank
-from ialp.experiment.same_run import SameRun, check_processes, check_shares
-from ialp.experiment.stages import Stage, drawn_seed
+from ialp.experiment.stages import Stage
+from ialp.experiment.trainer_parts import check_processes, check_shares
 from ialp.runs.lock import busy, locked
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-def test_the_first_process_is_the_first_of_all_nodes(monkeypatch):
+def test_rank_counts_over_all_nodes(monkeypatch):
     assert rank() == 0 and launched() == 1
     for variables, expected in (
         ({"LOCAL_RANK": "0", "NODE_RANK": "0"}, 0),
@@ -35,19 +35,15 @@ def test_the_first_process_is_the_first_of_all_nodes(monkeypatch):
             assert rank() == expected, variables
 
 
-def test_an_error_is_said_once(monkeypatch, capsys):
+def test_complain_names_a_process_that_is_not_the_first(monkeypatch, capsys):
     complain("mend me")
     assert capsys.readouterr().err == "ialp: error: mend me\n"
     monkeypatch.setenv("LOCAL_RANK", "1")
-    monkeypatch.setattr(processes, "_parent_ends", lambda: True)
-    complain("mend me")
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(processes, "_parent_ends", lambda: False)  # the first process has no such error
     complain("mend me")
     assert capsys.readouterr().err == "ialp: error: process 1: mend me\n"
 
 
-def test_a_lost_peer_is_known_by_the_connection():
+def test_lost_a_peer_knows_the_error_by_its_text():
     said = "[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:41343"
     assert lost_a_peer(RuntimeError(said)) and not lost_a_peer(RuntimeError("boom"))
 
@@ -61,7 +57,7 @@ time.sleep(100)
 """
 
 
-def test_a_process_ends_with_what_started_it():
+def test_end_with_parent_ends_when_the_parent_is_killed():
     environment = {**os.environ, "LOCAL_RANK": "1", "PYTHONPATH": str(CONFIGS.parent)}
     python = sys.executable
     parent = subprocess.Popen([python, "-c", PARENT, CHILD], env=environment, stdout=subprocess.PIPE, text=True)
@@ -88,57 +84,23 @@ def stage(folder: Path) -> Stage:
     return Stage("world", folder / "world" / "0-a", "a" * 64)
 
 
-def test_those_who_wait_give_a_dead_builder_up(tmp_path):
-    with pytest.raises(UserError, match="stage world: for 0 s no sign of the first process"):
-        wait_for(stage(tmp_path), patience=0.1)
-
-
-def test_those_who_wait_go_on_when_the_stage_is_there(tmp_path, monkeypatch):
-    """As long as the first process gives signs, nobody gives it up."""
-    naps = iter(range(1, 4))
-
+def test_wait_for_ends_when_the_stage_is_there(tmp_path, monkeypatch):
     def sleep(seconds: float) -> None:
-        number, each = next(naps), stage(tmp_path)
-        os.utime(heartbeat(each), ns=(number, number)) if heartbeat(each).is_file() else heartbeat(each).touch()
-        if number == 3:
-            each.folder.mkdir(parents=True)
-            (each.folder / "done.json").write_text(f'{{"fingerprint": "{"a" * 64}", "stage": "world", "seed": 0}}')
+        each = stage(tmp_path)
+        each.folder.mkdir(parents=True)
+        (each.folder / "done.json").write_text(f'{{"fingerprint": "{"a" * 64}", "stage": "world", "seed": 0}}')
 
     monkeypatch.setattr(building.time, "sleep", sleep)
-    wait_for(stage(tmp_path), patience=0.0)
+    wait_for(stage(tmp_path))
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_builder_gives_signs_to_others_only(tmp_path, monkeypatch, processes):
-    signs = []
-
-    class Process:
-        def __init__(self, *_, **__):
-            self.polls = iter([None, None, 0])
-
-        def poll(self):
-            signs.append(heartbeat(stage(tmp_path)).exists())
-            return next(self.polls)
-
-    monkeypatch.setenv("WORLD_SIZE", str(processes))
-    monkeypatch.setattr(building.subprocess, "Popen", Process)
-    with pytest.raises(StageFailed):  # it has left no done.json
+def test_build_refuses_a_stage_without_done_json(tmp_path, monkeypatch):
+    monkeypatch.setattr(building.subprocess, "Popen", lambda *_, **__: SimpleNamespace(poll=lambda: 0))
+    with pytest.raises(StageFailed):
         build(stage(tmp_path))
-    assert signs == [False, processes > 1, processes > 1]
-    assert not heartbeat(stage(tmp_path)).exists()
 
 
-def test_a_drawn_seed_is_the_first_processs(monkeypatch):
-    assert drawn_seed() != drawn_seed()
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UserError, match="give a number"):
-        drawn_seed()
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    monkeypatch.setenv("PL_GLOBAL_SEED", "17")
-    assert drawn_seed() == 17
-
-
-def test_processes_that_would_train_alone_are_refused(monkeypatch):
+def test_check_processes_refuses_processes_that_would_train_alone(monkeypatch):
     trainer = SimpleNamespace(world_size=1)
     check_processes(trainer)
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
@@ -147,17 +109,10 @@ def test_processes_that_would_train_alone_are_refused(monkeypatch):
     check_processes(SimpleNamespace(world_size=4))
 
 
-def test_processes_with_another_run_end(tmp_path):
-    first = SimpleNamespace(strategy=SimpleNamespace(broadcast=lambda mine: "b" * 64))
-    with pytest.raises(UserError, match=r"another one \(bbbbbbbb\) that of the first process"):
-        SameRun(stage(tmp_path)).setup(first, None, "fit")
-    SameRun(stage(tmp_path)).setup(SimpleNamespace(strategy=SimpleNamespace(broadcast=str)), None, "fit")
-
-
 @pytest.mark.parametrize(
     ("devices", "nodes", "fits"), [(2, 1, True), ("4", 1, False), ([0, 1], 2, False), ("auto", 1, 1)]
 )
-def test_shares_are_checked_by_the_config(devices, nodes, fits):
+def test_check_shares_reads_the_config(devices, nodes, fits):
     data, trainer = SimpleNamespace(shared=("users",), users=50), {"devices": devices, "num_nodes": nodes}
     if fits:
         return check_shares(data, trainer)
@@ -165,7 +120,7 @@ def test_shares_are_checked_by_the_config(devices, nodes, fits):
         check_shares(data, trainer)
 
 
-def test_users_that_cannot_be_shared_are_said_before_any_stage(tmp_path, monkeypatch, capfd):
+def test_fit_refuses_users_that_cannot_be_shared_before_any_stage(tmp_path, monkeypatch, capfd):
     monkeypatch.delenv("IALP_DATA", raising=False)
     log = '--log={"class_path": "ialp.data.BuiltinLog", "init_args": {"num_tracks": 60, "num_sessions": 40}}'
     command = [
@@ -182,7 +137,7 @@ def test_users_that_cannot_be_shared_are_said_before_any_stage(tmp_path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_that_is_being_made_is_refused(fit, folder_of, capfd):
+def test_fit_refuses_a_run_that_is_being_made(fit, folder_of, capfd):
     assert fit("world") == 0
     folder = folder_of("world")
     (folder / "done.json").unlink()
@@ -194,7 +149,7 @@ def test_a_run_that_is_being_made_is_refused(fit, folder_of, capfd):
     assert fit("world") == 0
 
 
-def test_the_lock_is_refused_or_waited_for(tmp_path):
+def test_lock_is_refused_where_nobody_waits(tmp_path):
     refused = pytest.raises(UserError, match="another process is making this run")
     with locked(tmp_path / "0-a"), refused, locked(tmp_path / "0-a", wait=False):
         raise AssertionError("two have the lock")

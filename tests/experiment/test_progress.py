@@ -6,7 +6,7 @@ import pytest
 from ialp.experiment.progress import PlainProgress
 
 
-def test_a_run_without_a_terminal_prints_lines(
+def test_plain_progress_prints_lines_without_a_terminal(
     fit: Callable[..., int], capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(PlainProgress.__init__, "__defaults__", (0.0, ""))
@@ -17,6 +17,8 @@ def test_a_run_without_a_terminal_prints_lines(
     ]
 
 
-def test_no_line_comes_before_its_time(fit: Callable[..., int], project: Path, capfd: pytest.CaptureFixture) -> None:
+def test_plain_progress_prints_no_line_before_its_time(
+    fit: Callable[..., int], project: Path, capfd: pytest.CaptureFixture
+) -> None:
     fit("world")
     assert "  world:" not in capfd.readouterr().out

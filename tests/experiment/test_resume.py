@@ -39,7 +39,7 @@ def go_on(fit: Fit) -> int:
     return fit("world", "--model.init_args.fail", "crash", *FIVE_STEPS)
 
 
-def test_the_same_command_goes_on_and_says_so(cut, fit: Fit, capfd: pytest.CaptureFixture) -> None:
+def test_resume_goes_on_with_the_same_command(cut, fit: Fit, capfd: pytest.CaptureFixture) -> None:
     folder, kept = cut()
     assert read_crash(folder) == "RuntimeError: boom"
     capfd.readouterr()
@@ -54,7 +54,7 @@ def test_the_same_command_goes_on_and_says_so(cut, fit: Fit, capfd: pytest.Captu
 
 
 @pytest.mark.parametrize("how", ["short", "changed"])
-def test_a_damaged_checkpoint_is_refused_by_name(cut, fit: Fit, capfd: pytest.CaptureFixture, how: str) -> None:
+def test_resume_refuses_a_damaged_checkpoint_by_name(cut, fit: Fit, capfd: pytest.CaptureFixture, how: str) -> None:
     folder, (newest, older) = cut()
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 4
@@ -69,7 +69,7 @@ def test_a_damaged_checkpoint_is_refused_by_name(cut, fit: Fit, capfd: pytest.Ca
     assert go_on(fit) == 0
 
 
-def test_a_full_disk_stops_with_one_line(fit: Fit, folder_of, capfd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_stops_with_one_line_on_a_full_disk(fit: Fit, folder_of, capfd, monkeypatch: pytest.MonkeyPatch) -> None:
     real, left = torch.save, [2]
 
     def save(*arguments: Any) -> None:
@@ -92,7 +92,7 @@ def test_a_full_disk_stops_with_one_line(fit: Fit, folder_of, capfd, monkeypatch
     assert fit("world", *FIVE_STEPS) == 0
 
 
-def test_a_full_disk_stops_what_is_no_checkpoint(fit: Fit, capfd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fit_names_metrics_csv_on_a_full_disk(fit: Fit, capfd, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "runs/world/metrics.csv")
 
@@ -102,7 +102,7 @@ def test_a_full_disk_stops_what_is_no_checkpoint(fit: Fit, capfd, monkeypatch: p
     assert said[-1].startswith("ialp: error: no space left on the disk of runs/world/metrics.csv")
 
 
-def test_sigterm_saves_and_ends_with_a_code_of_its_own(fit: Fit, folder_of, capfd: pytest.CaptureFixture) -> None:
+def test_resume_saves_at_sigterm_and_ends_with_its_code(fit: Fit, folder_of, capfd: pytest.CaptureFixture) -> None:
     before = signal.getsignal(signal.SIGTERM)
     asked = ("--model.init_args.fail", "terminate", "--trainer.max_epochs", "3")  # no checkpoint is due by itself
     assert fit("world", *asked) == 143
@@ -113,7 +113,7 @@ def test_sigterm_saves_and_ends_with_a_code_of_its_own(fit: Fit, folder_of, capf
     assert fit("world", *asked) == 0
 
 
-def test_a_stage_whose_run_is_gone_saves_and_stops(fit: Fit, folder_of, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_saves_and_stops_a_stage_whose_run_is_gone(fit: Fit, folder_of, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IALP_STAGE", "world")
     looks = iter([False, False, True])
     monkeypatch.setattr("ialp.experiment.signals.StopRequest.orphaned", lambda _: next(looks))
@@ -121,7 +121,7 @@ def test_a_stage_whose_run_is_gone_saves_and_stops(fit: Fit, folder_of, monkeypa
     assert os.listdir(folder_of("world") / "checkpoints") == ["step-000000002.ckpt"]
 
 
-def test_leftovers_of_a_killed_write_are_removed(cut, fit: Fit) -> None:
+def test_resume_removes_leftovers_of_a_killed_write(cut, fit: Fit) -> None:
     folder, kept = cut()
     kept[0].with_name(".step-000000004.ckpt.partial").write_bytes(b"half")
     assert go_on(fit) == 0

@@ -18,7 +18,7 @@ def stop():
     request.ignore()
 
 
-def test_the_first_signal_is_noted_alone(stop: StopRequest) -> None:
+def test_stop_request_notes_the_first_signal(stop: StopRequest) -> None:
     stop.patience = 60
     os.kill(os.getpid(), signal.SIGTERM)
     assert stop.number == signal.SIGTERM
@@ -27,20 +27,20 @@ def test_the_first_signal_is_noted_alone(stop: StopRequest) -> None:
     assert end.value.code == 143
 
 
-def test_a_second_one_ends_the_run(stop: StopRequest) -> None:
+def test_stop_request_ends_the_run_at_a_second_signal(stop: StopRequest) -> None:
     stop.patience = 60
     os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_nobody_waits_longer_than_it_says(stop: StopRequest) -> None:
+def test_stop_request_ends_the_run_after_its_patience(stop: StopRequest) -> None:
     with pytest.raises(Terminated):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
 
 
-def test_the_signals_are_given_back() -> None:
+def test_stop_request_gives_the_signals_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
     request = StopRequest()
     request.listen()
@@ -49,7 +49,7 @@ def test_the_signals_are_given_back() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_an_orphan_knows_it() -> None:
+def test_stop_request_knows_an_orphan() -> None:
     """A parent starts a child that looks twice, and dies in between."""
     child = (
         "import sys, time; from ialp.experiment.signals import StopRequest; s = StopRequest(); "

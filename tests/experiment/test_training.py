@@ -25,9 +25,7 @@ def done(folder: Path) -> dict:
     return json.loads((folder / "done.json").read_text())
 
 
-def test_missing_stages_are_built_in_order_and_named(
-    fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture
-) -> None:
+def test_fit_builds_missing_stages_in_order(fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture) -> None:
     assert fit("policy", "--seed_everything", "3") == 0
     said = capfd.readouterr().out.splitlines()
     world, judge, policy = map(folder_of, ("world", "judge", "policy"))
@@ -42,7 +40,7 @@ def test_missing_stages_are_built_in_order_and_named(
     assert done(judge)["upstream"] == {"world": str(world)}
 
 
-def test_runs_on_a_cpu_are_deterministic_unless_the_config_says_otherwise(fit: Fit) -> None:
+def test_fit_on_a_cpu_is_deterministic_by_default(fit: Fit) -> None:
     for choice, expected in ((), True), (("--trainer.deterministic", "false"), False):
         torch.use_deterministic_algorithms(False)
         assert fit("world", "--seed_everything", str(7 + expected), *choice) == 0
@@ -51,7 +49,7 @@ def test_runs_on_a_cpu_are_deterministic_unless_the_config_says_otherwise(fit: F
 
 @pytest.mark.slow
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
-def test_two_threads_give_the_same_weights_twice(tmp_path: Path) -> None:
+def test_fit_with_two_threads_gives_the_same_weights_twice(tmp_path: Path) -> None:
     config = Path(__file__).parents[2] / "configs" / "lfm_reward.yaml"
     command = [sys.executable, "-m", "ialp", "fit", "--config", str(config), "--trainer.max_epochs", "1"]
     environment = {key: value for key, value in os.environ.items() if key != "IALP_DATA"} | {"OMP_NUM_THREADS": "2"}
@@ -64,7 +62,7 @@ def test_two_threads_give_the_same_weights_twice(tmp_path: Path) -> None:
     assert len(written) == 1
 
 
-def test_a_finished_run_is_never_made_again(fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture) -> None:
+def test_fit_never_makes_a_finished_run_again(fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture) -> None:
     fit("judge")
     before = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*")}
     capfd.readouterr()
@@ -73,7 +71,7 @@ def test_a_finished_run_is_never_made_again(fit: Fit, folder_of: FolderOf, capfd
     assert {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*")} == before
 
 
-def test_finished_stages_are_reused(fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture) -> None:
+def test_fit_reuses_finished_stages(fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture) -> None:
     fit("judge")
     capfd.readouterr()
     fit("policy")
@@ -82,7 +80,7 @@ def test_finished_stages_are_reused(fit: Fit, folder_of: FolderOf, capfd: pytest
     assert f"stage 2 of 3: judge (reused {folder_of('judge')})" in said
 
 
-def test_done_json_holds_what_a_reader_needs(fit: Fit, folder_of: FolderOf) -> None:
+def test_fit_writes_done_json_with_what_a_reader_needs(fit: Fit, folder_of: FolderOf) -> None:
     fit("world")
     found = done(folder_of("world"))
     assert found["fingerprint"].startswith(folder_of("world").name.partition("-")[2])
@@ -93,7 +91,7 @@ def test_done_json_holds_what_a_reader_needs(fit: Fit, folder_of: FolderOf) -> N
     assert found["config"]["trainer"]["max_epochs"] == 1
 
 
-def test_the_run_folder_holds_config_metrics_and_checkpoint(fit: Fit, folder_of: FolderOf) -> None:
+def test_fit_writes_config_metrics_and_checkpoint(fit: Fit, folder_of: FolderOf) -> None:
     fit("world")
     folder = folder_of("world")
     assert (folder / "metrics.csv").read_text().splitlines()[0].startswith("epoch,")
@@ -101,13 +99,15 @@ def test_the_run_folder_holds_config_metrics_and_checkpoint(fit: Fit, folder_of:
     assert yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["max_epochs"] == 1
 
 
-def test_a_runs_own_config_is_the_same_run(fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture) -> None:
+def test_fit_with_a_runs_own_config_is_the_same_run(
+    fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture
+) -> None:
     fit("policy", "--seed_everything", "5")
     assert main(["fit", "--config", str(folder_of("policy") / "config.yaml")]) == 0
     assert f"already finished: {folder_of('policy')}" in capfd.readouterr().out
 
 
-def test_a_run_folder_serves_as_upstream(fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture) -> None:
+def test_fit_takes_a_run_folder_as_upstream(fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture) -> None:
     fit("world")
     assert fit("judge", "--upstream.world", str(folder_of("world"))) == 0
     named = folder_of("judge")
@@ -115,30 +115,30 @@ def test_a_run_folder_serves_as_upstream(fit: Fit, folder_of: FolderOf, capfd: p
     assert folder_of("judge") == named
 
 
-def test_the_same_seed_gives_the_same_metrics(fit: Fit, folder_of: FolderOf) -> None:
+def test_fit_gives_the_same_metrics_with_the_same_seed(fit: Fit, folder_of: FolderOf) -> None:
     fit("world")
     fit("world", "--runs_dir", "elsewhere")
     [other] = Path("elsewhere/world").glob("0-*")
     assert done(other)["metrics"] == done(folder_of("world"))["metrics"]
 
 
-def test_missing_fail_names_the_missing_and_builds_nothing(fit: Fit, capfd: pytest.CaptureFixture) -> None:
+def test_fit_with_missing_fail_names_the_missing(fit: Fit, capfd: pytest.CaptureFixture) -> None:
     assert fit("policy", "--missing", "fail") == 2
     assert "missing stages: world, judge" in capfd.readouterr().err
     assert not Path("runs").exists()
 
 
-def test_what_nothing_refers_to_is_not_built(fit: Fit) -> None:
+def test_fit_builds_nothing_that_is_not_referred_to(fit: Fit) -> None:
     assert fit("policy", "--model.init_args.base", "null") == 0
     assert not Path("runs/judge").exists() and Path("runs/world").exists()
 
 
-def test_an_upstream_set_to_null_is_not_built(fit: Fit) -> None:
+def test_fit_does_not_build_an_upstream_set_to_null(fit: Fit) -> None:
     assert fit("policy", "--upstream.judge", "null") == 0
     assert not Path("runs/judge").exists()
 
 
-def test_log_and_judge_reach_the_stages_below(fit: Fit, folder_of: FolderOf) -> None:
+def test_fit_hands_log_and_judge_down(fit: Fit, folder_of: FolderOf) -> None:
     log = '{"class_path": "BuiltinLog", "init_args": {"num_tracks": 70, "num_sessions": 40}}'
     assert fit("policy", f"--log={log}", "--judge=LexicalOracle", "--judge.init_args.scale=7") == 0
     below = done(folder_of("world"))
@@ -146,13 +146,13 @@ def test_log_and_judge_reach_the_stages_below(fit: Fit, folder_of: FolderOf) -> 
     assert below["config"]["judge"]["init_args"]["scale"] == 7
 
 
-def test_user_errors_leave_nothing_behind(fit: Fit, capfd: pytest.CaptureFixture) -> None:
+def test_fit_leaves_nothing_behind_a_user_error(fit: Fit, capfd: pytest.CaptureFixture) -> None:
     assert fit("world", "--model.init_args.fail", "user") == 2
     assert capfd.readouterr().err == "ialp: error: toy: mend me\n"
     assert not [path for path in Path("runs").rglob("*") if not path.name.endswith(".lock") and path.name != "world"]
 
 
-def test_a_user_error_after_a_checkpoint_keeps_what_is_trained(fit: Fit, folder_of: FolderOf) -> None:
+def test_fit_keeps_what_is_trained_after_a_user_error(fit: Fit, folder_of: FolderOf) -> None:
     """A spent budget or a lost server may come after hours."""
     resume = '[{"class_path": "ialp.experiment.resume.ResumeCheckpoint", "init_args": {"every_n_steps": 1}}]'
     spent = ("--model.init_args.fail", "spent", "--trainer.max_epochs", "2", f"--trainer.callbacks={resume}")
@@ -161,14 +161,14 @@ def test_a_user_error_after_a_checkpoint_keeps_what_is_trained(fit: Fit, folder_
     assert not (folder_of("world") / "done.json").exists()
 
 
-def test_a_failed_stage_ends_the_run_with_its_message_and_code(fit: Fit, capfd: pytest.CaptureFixture) -> None:
+def test_fit_ends_with_the_code_of_a_failed_stage(fit: Fit, capfd: pytest.CaptureFixture) -> None:
     Path("configs/world.yaml").write_text(Path("configs/world.yaml").read_text() + "\n")
     assert fit("judge", "--upstream.world", _failing("user")) == 2
     assert capfd.readouterr().err == "ialp: error: toy: mend me\n"
     assert not Path("runs/judge").exists()
 
 
-def test_a_bug_is_named_with_its_place(fit: Fit, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fit_names_the_place_of_a_bug(fit: Fit, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fit("world", "--model.init_args.fail", "bug") == 1
     said = capfd.readouterr().err
     assert "RuntimeError: boom" in said and "toy.py:" in said and said.count("\n") == 1
@@ -177,14 +177,14 @@ def test_a_bug_is_named_with_its_place(fit: Fit, capfd: pytest.CaptureFixture, m
         fit("world", "--model.init_args.fail", "bug")
 
 
-def test_a_run_that_an_error_ended_says_which(fit: Fit, folder_of: FolderOf) -> None:
+def test_fit_writes_crash_txt_after_an_error(fit: Fit, folder_of: FolderOf) -> None:
     fit("world", "--model.init_args.fail", "bug")
     assert read_crash(folder_of("world")) == "RuntimeError: boom"
     assert read_done(folder_of("world")) is None
 
 
 @pytest.mark.parametrize("arguments", [["--resume", "false"], []])
-def test_what_is_not_gone_on_with_is_set_aside(fit: Fit, folder_of: FolderOf, arguments: list[str]) -> None:
+def test_fit_sets_aside_what_it_does_not_go_on_with(fit: Fit, folder_of: FolderOf, arguments: list[str]) -> None:
     fit("world")
     folder = folder_of("world")
     (folder / "done.json").unlink()
@@ -196,7 +196,7 @@ def test_what_is_not_gone_on_with_is_set_aside(fit: Fit, folder_of: FolderOf, ar
     assert Path(f"{folder}.unfinished-1", "leftover").exists()
 
 
-def test_an_interrupted_run_is_not_done(fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture) -> None:
+def test_fit_interrupted_is_not_done(fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture) -> None:
     before = signal.getsignal(signal.SIGINT)
     try:
         assert fit("world", "--model.init_args.fail", "interrupt") == 130
@@ -207,44 +207,47 @@ def test_an_interrupted_run_is_not_done(fit: Fit, folder_of: FolderOf, capfd: py
     assert read_crash(folder_of("world")) is None  # no error ended it
 
 
-def test_a_model_that_does_not_train_is_evaluated(fit: Fit, folder_of: FolderOf) -> None:
+def test_fit_evaluates_a_model_that_does_not_train(fit: Fit, folder_of: FolderOf) -> None:
     assert fit("world", "--model.init_args.trains", "false") == 0
     assert done(folder_of("world"))["metrics"].keys() == {"val"}
 
 
-def test_other_verbs_take_the_runs_checkpoint_and_change_nothing(
+def test_validate_and_test_take_the_runs_checkpoint_and_change_nothing(
     fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture
 ) -> None:
     fit("world")
     before = {path: path.read_bytes() for path in folder_of("world").rglob("*") if path.is_file()}
-    for command, shown in (("validate", "val"), ("test", "tested"), ("predict", "predictions.pt")):
+    for command, shown in (("validate", "val"), ("test", "tested")):
         assert main([command, "--config", "configs/world.yaml"]) == 0
         assert shown in capfd.readouterr().out
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_other_verbs_want_a_finished_run(fit: Fit, capfd: pytest.CaptureFixture) -> None:
+def test_test_wants_a_finished_run(fit: Fit, capfd: pytest.CaptureFixture) -> None:
     assert main(["test", "--config", "configs/world.yaml"]) == 2
     assert "not finished" in capfd.readouterr().err
 
 
-def test_wandb_logs_offline_beside_metrics_csv(fit: Fit, folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("wandb", reason="the wandb extra is not installed")
+def test_fit_logs_to_wandb_offline_beside_metrics_csv(
+    fit: Fit, folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = pytest.importorskip("wandb", reason="the wandb extra is not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     overlay = Path(__file__).parents[2] / "configs" / "loggers" / "wandb.yaml"
     assert fit("world", "--config", str(overlay)) == 0
-    assert list(Path("runs/wandb").glob("offline-run-*"))
+    wandb.finish()
+    assert list(Path("runs/wandb").glob("offline-run-*/*.wandb"))
     assert (folder_of("world") / "metrics.csv").is_file()
 
 
-def test_a_logger_is_not_part_of_what_a_run_is(fit: Fit, folder_of: FolderOf) -> None:
+def test_fit_with_another_logger_is_the_same_run(fit: Fit, folder_of: FolderOf) -> None:
     fit("world")
     assert fit("world", "--trainer.logger", "false", "--trainer.enable_progress_bar", "false") == 0
     assert folder_of("world")  # still the only one
 
 
-def test_a_launchers_variables_do_not_reach_a_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_environment_hides_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     launcher = ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "NODE_RANK", "MASTER_ADDR"]
     launcher += ["MASTER_PORT", "SLURM_JOB_ID", "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"]
     for name in launcher:
@@ -256,14 +259,14 @@ def test_a_launchers_variables_do_not_reach_a_stage(monkeypatch: pytest.MonkeyPa
     assert LAUNCHER.match("SLURM_PROCID") and not LAUNCHER.match("PATH")
 
 
-def test_one_process_at_a_time_makes_a_run(tmp_path: Path) -> None:
+def test_locked_lets_one_process_at_a_time_make_a_run(tmp_path: Path) -> None:
     from filelock import FileLock, Timeout
 
     with locked(tmp_path / "runs" / "0-a"), pytest.raises(Timeout):
         FileLock(tmp_path / "runs" / ".0-a.lock").acquire(timeout=0)
 
 
-def test_stages_run_in_processes_of_their_own(project: Path) -> None:
+def test_fit_builds_stages_in_processes_of_their_own(project: Path) -> None:
     ended = _ialp(project, "fit", "--config", "configs/judge.yaml")
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == ""
@@ -273,7 +276,7 @@ def test_stages_run_in_processes_of_their_own(project: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name, code", [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_ends_the_run_and_its_stage(project: Path, name: str, code: int) -> None:
+def test_fit_ends_its_stage_at_a_signal(project: Path, name: str, code: int) -> None:
     command = [sys.executable, "-m", "ialp", "fit", "--config", "configs/judge.yaml"]
     run = subprocess.Popen(
         [*command, "--upstream.world", _failing("wait")],
