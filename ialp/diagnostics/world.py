@@ -16,7 +16,7 @@ from ialp.envs.degeneracy import Played, degeneracy_warnings, play_references
 from ialp.envs.references import Figures
 from ialp.errors import UserError
 from ialp.experiment.building import build, build_missing
-from ialp.experiment.planning import plan_fit
+from ialp.experiment.planning import Planner
 from ialp.nets import RatingNet
 from ialp.phases import RewardModel
 from ialp.runs.data import FIGURES, RunData
@@ -103,7 +103,7 @@ def built(arguments: list[str]) -> RunData:
     Raises:
         UserError: The config cannot be used, or has nothing to do with a reward model.
     """
-    asked = plan_fit(arguments)
+    asked = Planner.make().plan(arguments)
     stage = asked.upstream.get("reward_model", asked)
     if stage.config and not issubclass(find_class(stage.config["model"]["class_path"]), RewardModel):
         raise UserError(f"{stage.name}: neither a reward model nor built on one; give --config configs/…_reward.yaml")
