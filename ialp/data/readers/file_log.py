@@ -96,10 +96,7 @@ class FileLog(LogSource):
         columns = (raw.interactions[name].to_numpy() for name in ("item", "sequence"))
         interactions = Interactions.from_arrays(*columns)
         if dropped := intake.cleaned.get(ONE_ITEM):
-            total, message = (
-                dropped.count + len(interactions),
-                "%s: %d of %d sequences have one item only and are left out",
-            )
+            total, message = dropped.count + len(interactions), "%s: %d of %d sequences have one item only: left out"
             logger.warning(message, dropped.first, dropped.count, total)
         texts = {name: raw.items[name].to_list() for name in self.attributes}
         catalogue = Catalogue(raw.items[ITEM].to_list(), texts, self.max_words)

@@ -12,18 +12,25 @@ from ialp.data.readers.file_log import ITEM, Columns, FileLog, RawLog
 from ialp.data.readers.intake import LINE, Intake
 from ialp.data.readers.pipeline import make_log, read_interactions, sort_by_time
 from ialp.data.readers.table import Table
-from ialp.data.readers.text_table import TextFormat, TextTable, open_table
+from ialp.data.readers.text_table import TextFormat, TextTable
 from ialp.errors import UserError
 
-ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".parquet")
+ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 NAMES = {  # of columns in exports, in lower case and with underscores
     "user": ("user", "username", "user_id", "userid"),
     "artist": ("artist", "artist_name"),
     "title": ("track", "title", "track_name", "song", "name"),
     "album": ("album", "album_name", "album_title"),
     "time": (
-        *("uts", "timestamp", "unix_timestamp", "utc_time", "datetime", "date_time", "scrobble_time"),
-        *("date", "time"),
+        "uts",
+        "timestamp",
+        "unix_timestamp",
+        "utc_time",
+        "datetime",
+        "date_time",
+        "scrobble_time",
+        "date",
+        "time",
     ),
 }
 WITHOUT_HEADER = {
@@ -32,7 +39,6 @@ WITHOUT_HEADER = {
 }
 TEXTS = ("title", "album", "artist")
 UNDATED = "plays without a date (being played when exported), left out"
-CUT = "sessions cut where they reach max_plays, and continued as another"
 
 
 class LastfmLog(FileLog):
@@ -78,7 +84,7 @@ class LastfmLog(FileLog):
             parts.append(plays.reverse() if trend < 0 else plays)  # many exports have the latest play first
         rows = sort_by_time(path, pl.concat(parts), intake)
         items = tracks.table.select(("t" + (pl.col("_number") - 1).cast(pl.String)).alias(ITEM), *self.attributes)
-        return make_log(path, items, self.sessions(path, rows, intake), intake, "session")
+        return make_log(path, items, self.sessions(rows), intake, "session")
 
     def files(self) -> list[Path]:
         """The exports."""
@@ -89,13 +95,12 @@ class LastfmLog(FileLog):
             return files
         raise UserError(f"{path}: no export in it: they end in {', '.join(ENDINGS)}")
 
-    def sessions(self, path: Path, rows: pl.DataFrame, intake: Intake) -> pl.DataFrame:
+    def sessions(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Sorted plays, with the session in place of the listener as their sequence."""
         pause = pl.col("timestamp").diff() > 60 * self.gap_minutes
         begins = (pause | (pl.col("sequence").diff() != 0)).fill_null(True)
         rows = rows.with_columns(begins.cum_sum().alias("session"))
         nth = pl.int_range(pl.len()).over("session")
-        intake.note(CUT, int(rows.select((nth == self.max_plays).sum()).item()), str(path))
         sequence = pl.struct("session", nth // self.max_plays).rle_id()
         return rows.select(sequence.alias("sequence"), "item", "timestamp")
 
@@ -104,35 +109,29 @@ class Export(Table):
     """The plays of one file: columns user, key (of the track), artist, title, album and date."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.columns = ["user", "key", *TEXTS, "date"]
-        table = open_table(path)
-        if isinstance(table, TextTable):
-            names = [name.lower().replace(" ", "_") for name in table.columns]
-            if not set(names) & set(NAMES["artist"]) and len(names) in WITHOUT_HEADER:
-                names = WITHOUT_HEADER[len(names)]
-                table = TextTable(path, TextFormat(table.separator, names))
-            table.columns = names
-        self.table = table
-        self.named = {
-            what: next((name for name in known if name in table.columns), None) for what, known in NAMES.items()
-        }
+        super().__init__(path, ["user", "key", *TEXTS, "date"])
+        table = TextTable(path)
+        names = [name.lower().replace(" ", "_") for name in table.columns]
+        if not set(names) & set(NAMES["artist"]) and len(names) in WITHOUT_HEADER:
+            names = WITHOUT_HEADER[len(names)]
+            table = TextTable(path, TextFormat(table.separator, names))
+        self.table, table.columns = table, names
+        self.named = {what: next((name for name in known if name in names), None) for what, known in NAMES.items()}
         if missing := [what for what in ("artist", "title", "time") if not self.named[what]]:
-            known, found = " or ".join(NAMES[missing[0]]), ", ".join(table.columns)[:200]
+            known, found = " or ".join(NAMES[missing[0]]), ", ".join(names)[:200]
             raise UserError(f"{path}:1: no column of the {missing[0]}: it is called {known}; the header has {found}")
 
     @override
     def chunks(self, wanted: Sequence[str], intake: Intake) -> Iterator[pl.DataFrame]:
+        named = {what: name for what, name in self.named.items() if name and what != "time"}
         times = [str(self.named["time"])]
         times += ["time"] if times == ["date"] and "time" in self.table.columns else []
-        used = [name for what, name in self.named.items() if name and what != "time"]
-        when = pl.concat_str(times, separator=" ").str.strip_chars().alias("date")
-        cells = [
-            pl.col(name).alias(what) if name else pl.lit(str(self.path) if what == "user" else "").alias(what)
-            for what, name in self.named.items()
-            if what != "time"
+        cells = [pl.col(name).alias(what) for what, name in named.items()]
+        cells += [
+            pl.lit(text).alias(what) for what, text in (("user", str(self.path)), ("album", "")) if what not in named
         ]
-        for rows in self.table.rows([*used, *times], intake):
+        when = pl.concat_str(times, separator=" ").str.strip_chars().alias("date")
+        for rows in self.table.rows([*named.values(), *times], intake):
             rows = rows.select(LINE, *cells, when)
             undated = pl.col("date").is_in(["", "0", "01 Jan 1970 00:00", "01 Jan 1970, 00:00"])
             rows = intake.leave_out(self.path, rows, undated, UNDATED)

@@ -19,7 +19,6 @@ from ialp.errors import UserError
 from ialp.recorded import description
 
 MANIFEST, ITEMS, INTERACTIONS = "manifest.json", "items.parquet", "interactions.parquet"
-FORMAT = 1
 
 
 class PreparedLog(FileLog):
@@ -91,7 +90,6 @@ def _write(folder: Path, raw: RawLog, source: FileLog, intake: Intake) -> dict[s
     raw.items.write_parquet(folder / ITEMS, compression="zstd")
     raw.interactions.write_parquet(folder / INTERACTIONS, compression="zstd")
     manifest = {
-        "format": FORMAT,
         "name": source.name,
         "attributes": source.attributes,
         "words": asdict(source.words),
@@ -114,7 +112,7 @@ def seal(path: Path) -> dict[str, Any]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """manifest.json, with the keys that a reader needs.
+    """What a reader needs of manifest.json.
 
     Raises:
         UserError: It is missing or is not what `ialp data prepare` writes.
@@ -122,10 +120,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_bytes())
-        if manifest["format"] != FORMAT or not {"name", "attributes", "words", "counts", "files"} <= set(manifest):
-            raise ValueError(f"not of format {FORMAT}")
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}: a prepared folder has it; see ialp data prepare --help") from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path}: no manifest ({error!r}): prepare the log again") from None
-    return manifest
+        return {name: manifest[name] for name in ("name", "attributes", "words", "files")}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: no manifest of ialp data prepare ({error!r}): prepare the log again") from None
