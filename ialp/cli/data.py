@@ -105,10 +105,8 @@ def print_findings(findings: Mapping[str, Finding]) -> None:
         print(f"{what}: {finding.count:,} (first: {finding.first})")
 
 
-def print_row(name: str, counts: Mapping[str, float], attributes: list[str]) -> None:
-    """Print the log's row of the paper's Table 2, with mean length and density besides."""
-    table = Table("Dataset", "#item", "#seq./user", "#inter.", "mean length", "density", "Item attribute")
-    table.box, table.pad_edge = None, False
-    whole = (f"{counts[key]:,}" for key in ("items", "sequences", "interactions"))
-    table.add_row(name, *whole, f"{counts['mean_length']:.2f}", f"{counts['density']:.3%}", "; ".join(attributes))
+def print_row(name: str, counts: Mapping[str, int], attributes: list[str]) -> None:
+    """Print the log's row of the paper's Table 2."""
+    table = Table("Dataset", "#item", "#seq./user", "#inter.", "Item attribute", box=None, pad_edge=False)
+    table.add_row(name, *(f"{count:,}" for count in counts.values()), "; ".join(attributes))
     print_table(table)

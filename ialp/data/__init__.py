@@ -1,6 +1,6 @@
 """Catalogues and logs of interactions."""
 
-from ialp.data.builtin_log import BuiltinLog
+from ialp.data.builtin import BuiltinLog
 from ialp.data.catalogue import Catalogue
 from ialp.data.interactions import Interactions
 from ialp.data.log import Log, LogSource, PromptWords, Split

@@ -14,6 +14,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
+
+from ialp.data.catalogue import Catalogue
+from ialp.data.interactions import Interactions
+from ialp.data.log import DEFAULT_SPLIT, MUSIC, Log, LogSource, Split
 
 WORDS_FILE = Path(__file__).parent / "words.txt"
 TRACKS_PER_ARTIST = 9  # on average
@@ -31,6 +36,38 @@ NAME_FORMS = (
 )
 
 Words = dict[str, tuple[str, ...]]
+
+
+class BuiltinLog(LogSource):
+    """Generated tracks and sessions in which taste shows in the text; the same seed gives the same log.
+
+    Args:
+        num_tracks: Number of tracks.
+        num_sessions: Number of sessions, training and test together.
+        seed: Seed of tracks and sessions.
+        max_words: Every attribute is cut to so many words.
+        split: Which sessions make the test world.
+    """
+
+    def __init__(
+        self,
+        num_tracks: int = 2000,
+        num_sessions: int = 3000,
+        seed: int = 0,
+        max_words: int = 12,
+        split: Split = DEFAULT_SPLIT,
+    ):
+        self.num_tracks, self.num_sessions, self.seed = num_tracks, num_sessions, seed
+        self.max_words, self.split = max_words, split
+
+    @override
+    def load(self) -> Log:
+        tracks = generate_tracks(self.num_tracks, self.seed)
+        sessions = generate_sessions(tracks, self.num_sessions, self.seed)
+        columns = {name: [track[name] for track in tracks] for name in ("title", "album", "artist")}
+        catalogue = Catalogue([track["item_id"] for track in tracks], columns, self.max_words)
+        sequences = Interactions.from_sequences([[index + 1 for index in session] for session in sessions])
+        return Log("builtin", catalogue, *self.split(sequences), MUSIC, is_builtin=True)
 
 
 def generate_tracks(num_tracks: int, seed: int) -> list[dict[str, str]]:

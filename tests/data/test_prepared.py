@@ -34,7 +34,7 @@ def test_prepared_log_the_row_of_table_2_by_hand(source, tmp_path, capsys):
     root = str(tmp_path / "source")
     assert main(["data", "prepare", "table", "--root", root, "--out", str(tmp_path / "out")]) == 0
     row = capsys.readouterr().out.splitlines()[1].split()
-    assert row == ["table", "3", "2", "5", "2.50", "83.333%", "title"]  # (u: 2 + v: 3) of 2 × 3 pairs
+    assert row == ["table", "3", "2", "5", "title"]
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert manifest["reader"]["init_args"]["root"] == root and manifest["ialp"]
     assert set(manifest["sources"]) == {f"{root}/items.csv", f"{root}/interactions.csv"}

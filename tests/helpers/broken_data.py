@@ -180,7 +180,7 @@ BROKEN = [
         "wrong separator",
         "table",
         lambda _: None,
-        r"/interactions\.csv:1: the header has no semicolon",
+        r"/interactions\.csv:1: the header has no ';'",
         ("--format.separator", ";"),
     ),
     Broken("another separator", "table", put(PLAYS, INTERACTIONS.replace(",", ";")), {}),
@@ -245,7 +245,7 @@ BROKEN = [
     ),
     # The other readers.
     Broken(
-        "atomic, commas", "atomic", put("x.inter", ATOMIC_INTER.replace("\t", ",")), r"/x\.inter:1: the header has no t"
+        "atomic, commas", "atomic", put("x.inter", ATOMIC_INTER.replace("\t", ",")), r"/x\.inter:1: the header has no"
     ),
     Broken("atomic, unknown item", "atomic", swap("x.inter", "u\t2", "u\t7"), r'/x\.inter:3: item "7" is not in '),
     Broken(

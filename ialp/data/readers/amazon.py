@@ -29,7 +29,7 @@ class AmazonLog(FileLog):
     are left out, and so are products that nobody reviewed. All of that is counted.
 
     Args:
-        root: Folder that holds both files, or a folder NAME in it does.
+        root: Folder that holds both files.
         name: Of the category as the files have it, such as Industrial_and_Scientific.
         attributes: What makes a product's text, in this order: of title, category, brand.
         words, max_words, split: As in `FileLog`.
@@ -60,10 +60,8 @@ class AmazonLog(FileLog):
         return make_log(path, items.select(pl.col("asin").alias(ITEM), *self.attributes), rows, intake, "reviewerID")
 
     def find(self, name: str) -> Path:
-        """The file, packed or not, under the root or in a folder of the category's name."""
-        folders = Path(self.root), Path(self.root) / self.name
-        places = [folder / (name + ending) for folder in folders for ending in (".gz", "")]
-        return find_file(places, "check root and the category's name")
+        """The file, packed or not."""
+        return find_file([Path(self.root, name + ".gz"), Path(self.root, name)], "check root and the category's name")
 
     def read_metadata(self, path: Path, products: Numbering, intake: Intake) -> pl.DataFrame:
         """Columns item (UInt32, from 1), _number, asin and attributes of the reviewed products that have a text.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from ialp.data.builtin_log import BuiltinLog
+from ialp.data.builtin import BuiltinLog
 from ialp.data.log import DEFAULT_SPLIT, MUSIC, Log, PromptWords, Split
 from ialp.data.readers.file_log import ITEM, Columns
 from ialp.data.readers.pipeline import find_file

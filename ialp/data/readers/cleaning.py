@@ -39,10 +39,11 @@ def seconds(cells: pl.Series) -> pl.Series:
     """(n,) float64 of numbers (milliseconds from 1e11 on) and dates (UTC without a zone); null for anything else."""
     number = cells.cast(pl.Float64, strict=False)
     found = pl.select(pl.when(number >= MILLISECONDS).then(number / 1000).otherwise(number)).to_series()
+    if not found.null_count():
+        return found
     dates = cells.str.replace(r"(\d)T(\d)", "$1 $2").str.replace(",", "").str.replace("(Z| UTC)$", "")
     for form in DATE_FORMATS:
-        if found.null_count():
-            found = found.fill_null(dates.str.to_datetime(form, time_unit="ms", strict=False).dt.timestamp("ms") / 1000)
+        found = found.fill_null(dates.str.to_datetime(form, time_unit="ms", strict=False).dt.timestamp("ms") / 1000)
     return found
 
 

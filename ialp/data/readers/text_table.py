@@ -15,7 +15,7 @@ from ialp.data.readers.lines import first_lines, read_blocks, split_lines
 from ialp.data.readers.table import JsonTable, ParquetTable, Table
 from ialp.errors import UserError
 
-SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
+SEPARATORS = ",\t;|"
 QUOTED_ROWS = 50_000  # of a chunk that the csv module reads
 JOINT = "\x1f"  # between cells that it has read; one inside a cell makes a row of another width
 
@@ -61,25 +61,21 @@ class TextTable(Table):
         self.separator = format.separator or guess_separator([text for _, text in lines], expected)
         first, separator = lines[0][1], self.separator
         header = next(csv.reader([first], delimiter=separator)) if format.quotes else first.split(separator)
+        if len(header) == 1 and format.separator and not format.header:
+            raise UserError(f"{path}:{self.header_line}: the header has no {separator!r}, which separates the columns")
         super().__init__(path, format.header or [cell.strip() for cell in header])
-        if len(self.columns) == 1 and format.separator and not format.header:
-            name = SEPARATORS.get(self.separator, repr(self.separator))
-            raise UserError(f"{path}:{self.header_line}: the header has no {name}, which separates the columns")
 
     @override
     def chunks(self, wanted: Sequence[str], intake: Intake) -> Iterator[pl.DataFrame]:
         places = self.places(wanted, self.header_line)
+        cells = [pl.col("cells").list.get(place).alias(name) for name, place in places.items()]
         width, skip = len(self.columns), 0 if self.format.header else 1
-        message = (
-            f"{{}} fields, the header has {width}: separate them by one {SEPARATORS.get(self.separator, 'separator')}"
-        )
+        message = f"{{}} fields, the header has {width}: separate them by one {self.separator!r}"
         for rows in self._records(intake):
             rows, skip = rows[skip:].with_columns(pl.col("cells").list.len().alias("_width")), 0
             rows = intake.drop_or_raise(self.path, rows, pl.col("_width") != width, message, "_width")
             if rows.height:
-                yield rows.select(
-                    LINE, *(pl.col("cells").list.get(place).alias(name) for name, place in places.items())
-                )
+                yield rows.select(LINE, *cells)
 
     def _records(self, intake: Intake) -> Iterator[pl.DataFrame]:
         """Columns `_line` and `cells`, a list; from the first quote on, the slower csv module reads."""
