@@ -11,7 +11,7 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from ialp.diagnostics.oracle_report import finished
+from ialp.diagnostics.stages import finished_run
 from ialp.oracle import Questions, load_judge
 from ialp.runs.open import data_module
 
@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", help="folders of finished oracle runs")
     for folder in parser.parse_args().runs:
-        run = finished(folder)
+        run = finished_run(folder)
         data = data_module(run, None)
         data.setup()
         questions = [each.questions for each in data.held_out_questions()]

@@ -2,7 +2,7 @@
 
     pip download --no-deps --dest /tmp/wordllama wordllama && unzip -o -d /tmp/wordllama /tmp/wordllama/*.whl
     python benchmarks/static_embedding.py /tmp/wordllama/wordllama models/wordllama
-    ialp oracle report --config configs/lfm_oracle.yaml --judge ialp.oracle.EmbeddingOracle \
+    ialp fit --config configs/lfm_oracle.yaml --judge ialp.oracle.EmbeddingOracle \
         --judge.init_args.model models/wordllama
 
 Writes a folder that sentence-transformers, and so `EmbeddingOracle`, loads.

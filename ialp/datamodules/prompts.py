@@ -111,7 +111,7 @@ class PromptDataModule(Recorded, LightningDataModule):
         rows = range(len(batch.answer))
         share_of_rank(self.trainer, len(rows), "data.validation")  # a question that counts twice would be no measure
         _, batch_size = share_of_rank(self.trainer, self.batch_size, "data.batch_size")
-        return DataLoader(rows, batch_size, collate_fn=lambda indices: select(batch, indices))  # type: ignore[arg-type]
+        return DataLoader(rows, batch_size, collate_fn=batch.select)  # type: ignore[arg-type]
 
     def calibration_questions(self) -> tuple[PromptBatch, PromptBatch]:
         """Questions of the training sequences that nothing was tuned on: with the true next item, and without it."""
@@ -121,22 +121,12 @@ class PromptDataModule(Recorded, LightningDataModule):
     def held_out_questions(self) -> tuple[PromptBatch, PromptBatch]:
         """Questions of the test sequences that hold the true next item, and the same ones without it."""
         generator = torch.Generator().manual_seed(self.HELD_OUT_SEED)
-        asked = self._held_out(generator)
-        return self._ask(*asked, 0.0, generator), self._ask(*asked, 1.0, generator)
-
-    def popular_questions(self) -> PromptBatch:
-        """The first of `held_out_questions`, with the other candidates drawn by their popularity in training."""
-        generator = torch.Generator().manual_seed(self.HELD_OUT_SEED)
-        popularity = self.log.train.popularity(self.log.catalogue.num_items)
-        return self._ask(*self._held_out(generator), 0.0, generator, popularity)
-
-    def _held_out(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Histories (n, T), their lengths (n,) and true next items (n,) of the test sequences."""
         last = last_new_items(self.log.test)
         if not len(last):
             raise UserError(f"{self.log.name}: no test sequence has a new item to ask about")
         rows = last[torch.randperm(len(last), generator=generator)[: self.held_out]]
-        return histories(self.log.test, rows, self.prompt.max_history)
+        asked = histories(self.log.test, rows, self.prompt.max_history)
+        return self._ask(*asked, 0.0, generator), self._ask(*asked, 1.0, generator)
 
     @override
     def transfer_batch_to_device(self, batch: PromptBatch, device: torch.device, dataloader_idx: int) -> PromptBatch:
@@ -149,30 +139,16 @@ class PromptDataModule(Recorded, LightningDataModule):
         return self._ask(history[indices], length[indices], following[indices], self.none_share, generator)
 
     def _ask(
-        self,
-        history: Tensor,
-        length: Tensor,
-        following: Tensor,
-        none_share: float,
-        generator: torch.Generator,
-        weights: Tensor | None = None,
+        self, history: Tensor, length: Tensor, following: Tensor, none_share: float, generator: torch.Generator
     ) -> PromptBatch:
-        """Candidates around the true next items (B,), of which a share is left out; others drawn by weights (I,)."""
+        """Candidates around the true next items (B,), of which a share is left out."""
         taken = torch.cat([history, following[:, None]], dim=1)
-        if weights is None:
-            offered = draw_others(taken, self.candidates, self.log.catalogue.num_items, generator)  # (B, K)
-        else:
-            offered = draw_others_by(weights, taken, self.candidates, generator)
+        offered = draw_others(taken, self.candidates, self.log.catalogue.num_items, generator)  # (B, K)
         place = torch.randint(self.candidates, following.shape, generator=generator)
         none = torch.rand(following.shape, generator=generator) < none_share
         offered[~none] = offered[~none].scatter(1, place[~none, None], following[~none, None])
         questions = Questions.from_items(self.template, self.log.catalogue.texts, history, length, offered)
         return PromptBatch(questions, torch.where(none, self.candidates, place))
-
-
-def select(batch: PromptBatch, indices: list[int]) -> PromptBatch:
-    """The questions at `indices` with their answers."""
-    return PromptBatch(batch.questions.select(indices), batch.answer[indices])
 
 
 def new_items(log: Interactions) -> Tensor:
@@ -223,20 +199,6 @@ def draw_others(taken: Tensor, count: int, num_items: int, generator: torch.Gene
     while (clash := clashes(drawn, taken)).any():
         drawn[clash] = torch.randint(1, num_items + 1, (int(clash.sum()),), generator=generator)
     return drawn
-
-
-def draw_others_by(weights: Tensor, taken: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """(B, count) items drawn by weights (I,), none twice in a row, and none of those taken (B, M), where 0 is padding.
-
-    Raises:
-        UserError: Too few items have a weight.
-    """
-    known = taken.masked_fill(taken >= len(weights), 0)  # ids past the catalogue stand for users
-    rows = weights.double().repeat(len(taken), 1).scatter_(1, known, 0.0)  # (B, I)
-    rows[:, 0] = 0.0
-    if int((rows > 0).sum(1).min()) < count:
-        raise UserError(f"fewer than {count} items occur in training besides those of a history")
-    return torch.multinomial(rows, count, generator=generator)
 
 
 def clashes(drawn: Tensor, taken: Tensor) -> Tensor:

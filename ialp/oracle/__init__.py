@@ -1,8 +1,9 @@
 """The oracle: a language model that judges which item a user would take next."""
 
 from ialp.oracle.backends.base import JudgeBackend, LoRA
+from ialp.oracle.backends.endpoint import Limits
 from ialp.oracle.backends.local import LocalLM
-from ialp.oracle.backends.server import Limits, RequestOptions, ServerLM
+from ialp.oracle.backends.server import ServerLM
 from ialp.oracle.backends.similarity import EmbeddingOracle, LexicalOracle
 from ialp.oracle.cache import JudgementCache
 from ialp.oracle.config import OracleConfig, load_judge
@@ -24,7 +25,6 @@ __all__ = [
     "OracleConfig",
     "PromptTemplate",
     "Questions",
-    "RequestOptions",
     "ServerLM",
     "load_judge",
 ]

@@ -4,10 +4,10 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,10 +18,11 @@ from ialp.errors import UserError
 TABLES = (
     "CREATE TABLE judges (id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE, name TEXT NOT NULL)",
     """CREATE TABLE judgements
-       (key BLOB PRIMARY KEY, value BLOB, judge INTEGER NOT NULL, asked_at INTEGER) WITHOUT ROWID""",
+       (key BLOB PRIMARY KEY, value BLOB, judge INTEGER NOT NULL, asked_at INTEGER NOT NULL) WITHOUT ROWID""",
 )
 KEYS_PER_QUERY = 500  # older SQLite refuses statements with 1,000 placeholders
 BUSY_SECONDS = 60.0
+DAY = 86_400
 ANEW = "delete the file to ask anew, or name another one"
 WRITABLE = "make it and its folder writable, or name another file"
 BUSY = "another process holds it; run again when that is done"
@@ -40,14 +41,6 @@ class JudgeId(NamedTuple):
 
     fingerprint: str = ""
     name: str = "unknown"
-
-
-class Row(NamedTuple):
-    """One judgement as it is stored: 32 bytes of key, K + 1 float32, and unix seconds, None where nobody knows."""
-
-    key: bytes
-    value: bytes
-    asked_at: int | None
 
 
 class JudgementCache:
@@ -81,29 +74,52 @@ class JudgementCache:
             for start in range(0, len(keys), KEYS_PER_QUERY):
                 part = keys[start : start + KEYS_PER_QUERY]
                 marks = ",".join("?" * len(part))
-                rows = connection.execute(f"SELECT key, value FROM judgements WHERE key IN ({marks})", part)
-                found |= {key: torch.from_numpy(self.numbers(value, labels)) for key, value in rows}
+                for key, value in connection.execute(f"SELECT key, value FROM judgements WHERE key IN ({marks})", part):
+                    if not isinstance(value, bytes) or labels not in (None, len(value) / 4):
+                        message = f"judgement cache {self.path}: a judgement is not of {labels} numbers; {ANEW}"
+                        raise UserError(message)
+                    found[key] = torch.from_numpy(np.frombuffer(value, "<f4").copy())
         return found
 
     def put_many(self, judgements: Mapping[bytes, Tensor], judge: JudgeId | None = None) -> None:
         """Store a batch that `judge` answered just now, in one transaction; what is known already stays as it is."""
-        now = int(time.time())
-        rows = [Row(key, value.numpy().astype("<f4").tobytes(), now) for key, value in judgements.items()]
-        self.add([(judge or JudgeId(), rows)])
-
-    def add(self, answers: Iterable[tuple[JudgeId, Sequence[Row]]]) -> int:
-        """Store the rows of one or more judges in one transaction; how many were new."""
-        new = 0
+        judge, now = judge or JudgeId(), int(time.time())
+        rows = [(key, value.numpy().astype("<f4").tobytes(), now) for key, value in judgements.items()]
         with self.open() as connection, connection:
-            for judge, rows in answers:
-                connection.execute("INSERT OR IGNORE INTO judges (fingerprint, name) VALUES (?, ?)", judge)
-                query = "SELECT id FROM judges WHERE fingerprint = ?"
-                [number] = connection.execute(query, (judge.fingerprint,)).fetchone()
-                new += connection.executemany(
-                    "INSERT OR IGNORE INTO judgements (key, value, asked_at, judge) VALUES (?, ?, ?, ?)",
-                    ((*row, number) for row in rows),
-                ).rowcount
-        return new
+            connection.execute("INSERT OR IGNORE INTO judges (fingerprint, name) VALUES (?, ?)", judge)
+            query = "SELECT id FROM judges WHERE fingerprint = ?"
+            [number] = connection.execute(query, (judge.fingerprint,)).fetchone()
+            query = "INSERT OR IGNORE INTO judgements (key, value, asked_at, judge) VALUES (?, ?, ?, ?)"
+            connection.executemany(query, [(*row, number) for row in rows])
+
+    def stats(self) -> list[tuple[str, str, int, int, int]]:
+        """Per judge: name, fingerprint, number of judgements, and the unix seconds of the first and the last."""
+        query = """SELECT name, fingerprint, COUNT(*), MIN(asked_at), MAX(asked_at)
+                   FROM judgements JOIN judges ON id = judge GROUP BY id ORDER BY name, fingerprint"""
+        with self.open() as connection:
+            return connection.execute(query).fetchall()
+
+    def prune(self, judge: str | None, older_than: float | None) -> int:
+        """Remove judgements, and give the room back to the disk; how many.
+
+        Args:
+            judge: Only those of this judge: its name, or the beginning of its fingerprint.
+            older_than: Only those asked more than so many days ago.
+        """
+        where, values = "1", list[Any]()
+        if judge is not None:
+            where = "judge IN (SELECT id FROM judges WHERE name = ? OR substr(fingerprint, 1, length(?)) = ?)"
+            values = [judge, judge, judge]
+        if older_than is not None:
+            where += " AND asked_at < ?"
+            values.append(time.time() - older_than * DAY)
+        with self.open() as connection:
+            with connection:
+                count = connection.execute(f"DELETE FROM judgements WHERE {where}", values).rowcount
+                connection.execute("DELETE FROM judges WHERE id NOT IN (SELECT judge FROM judgements)")
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return count
 
     def __len__(self) -> int:
         with self.open() as connection:
@@ -114,18 +130,6 @@ class JudgementCache:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
-
-    def numbers(self, value: bytes, labels: int | None = None) -> np.ndarray:
-        """(K + 1,) float32 of a stored value.
-
-        Raises:
-            UserError: It is not of `labels` numbers, or, where that is not known, of no whole number of them.
-        """
-        if not isinstance(value, bytes) or len(value) < 4 or len(value) % 4 or labels not in (None, len(value) // 4):
-            size = f"{len(value)} bytes" if isinstance(value, bytes) else type(value).__name__
-            wanted = f"{4 * labels} bytes for {labels} labels" if labels else "4 bytes for each label"
-            raise UserError(f"judgement cache {self.path}: a judgement of {size}, not of {wanted}; {ANEW}")
-        return np.frombuffer(value, "<f4").copy()
 
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:

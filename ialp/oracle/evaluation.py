@@ -1,8 +1,7 @@
 """What a judge is worth: its answers to questions whose answer is known, and the figures drawn from them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from time import perf_counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,9 +10,10 @@ from torch import Tensor
 from ialp.oracle.calibration import pick_calibrated
 from ialp.oracle.oracle import Oracle
 from ialp.oracle.prompt import LABELS
-from ialp.oracle.questions import PromptBatch, Questions
+from ialp.oracle.questions import PromptBatch
 
-BINS = 10  # of the reliability curve
+BINS = 10  # of the calibration error
+NONE_SHARE = 0.1  # share of the questions of the calibration error whose answer is None
 ROUNDED = 4  # digits
 
 
@@ -24,15 +24,9 @@ class JudgeEvaluation:
     Attributes:
         judge: Name of the judge.
         answer: (n,) index of the true next item among the candidates of `with_target`.
-        with_target: Answers where the true next item is among the candidates, the others drawn uniformly.
+        with_target: Answers where the true next item is among the candidates.
         without_target: Answers where it is not: None is right.
         label_mass: Mean probability that the model gave to any label, if that has a meaning.
-        none_threshold: Probability from which on None is the calibrated pick; None where none was fitted.
-        popular: Answers where the other candidates are drawn by popularity, and (n,) the index of the true item there.
-        permuted: (2n, K + 1) the questions of `with_target` and `without_target` with their candidates in another
-            order, put back into the first.
-        none_share: Share of questions without the true item for which confidence is held against correctness.
-        cost: What it took: prompts, seconds, tokens.
     """
 
     judge: str
@@ -40,148 +34,61 @@ class JudgeEvaluation:
     with_target: Tensor
     without_target: Tensor
     label_mass: float | None = None
-    none_threshold: float | None = None
-    popular: tuple[Tensor, Tensor] | None = None
-    permuted: Tensor | None = None
-    none_share: float = 0.1
-    cost: dict[str, float | None] | None = None
 
-    @property
-    def none(self) -> int:
-        """K, the index of None."""
-        return self.with_target.shape[1] - 1
-
-    def right(self, calibrated: bool = False, popular: bool = False) -> Tensor:
-        """(n,) bool: the true next item is the pick, None being an answer, too."""
-        answers, truth = self.with_target, self.answer
-        if popular:
-            assert self.popular is not None
-            answers, truth = self.popular
-        return self.picks(answers, calibrated) == truth
-
-    def picks(self, answers: Tensor, calibrated: bool = False) -> Tensor:
-        """(n,) labels picked: the most probable, or by the threshold for None."""
-        if not calibrated:
-            return answers.argmax(1)
-        assert self.none_threshold is not None
-        return pick_calibrated(answers, answers, self.none_threshold)
-
-    def figures(self) -> dict[str, Any]:
-        """All figures that the answers allow, ready for JSON.
+    def figures(self, none_threshold: float | None = None) -> dict[str, Any]:
+        """All figures, ready for JSON.
 
         picked: share of true next items picked, None being an answer too; ranked_first: share of them above all other
         candidates, None aside; none_with, none_without: share of None where the true item is there, and where it is
         not; none_precision, none_recall: of None, over both kinds of question in equal numbers; labels: share of each
-        label among all answers. With `_calibrated`: None by its threshold. With `_popular`: among popular others.
+        label among all answers; calibration_error: mean distance of the pick's probability from how often it is right.
+        With `_calibrated`: None where its probability reaches the threshold, if one is given.
         """
-        picks = torch.cat([self.picks(self.with_target), self.picks(self.without_target)])
-        won = torch.bincount(picks, minlength=self.none + 1) / len(picks)
+        picks = self.with_target.argmax(1), self.without_target.argmax(1)
+        won = torch.bincount(torch.cat(picks), minlength=self.with_target.shape[1]) / (2 * len(self.answer))
         figures: dict[str, Any] = {
             "judge": self.judge,
-            **self._picked(),
+            **self._picked(*picks),
+            "ranked_first": _share(self.with_target[:, :-1].argmax(1) == self.answer),
             "labels": dict(zip(LABELS, won.tolist(), strict=False)),
             "label_mass": self.label_mass,
+            "calibration_error": self._calibration_error(),
         }
-        if self.none_threshold is not None:
-            calibrated = self._picked(calibrated=True)
-            figures["none_threshold"] = self.none_threshold
-            figures |= {f"{name}_calibrated": value for name, value in calibrated.items() if name != "ranked_first"}
-        if self.popular is not None:
-            figures["picked_popular"] = share(self.right(popular=True))
-            figures["ranked_first_popular"] = share(self.popular[0][:, :-1].argmax(1) == self.popular[1])
-        if self.permuted is not None:
-            figures["order_sensitivity"] = share(self.permuted.argmax(1) != picks)
-        figures["calibration_error"] = round(calibration_error(*self.confidence()), ROUNDED)
-        return figures | ({"cost": self.cost} if self.cost else {})
+        if none_threshold is not None:
+            answers = self.with_target, self.without_target
+            calibrated = self._picked(*(pick_calibrated(each, each, none_threshold) for each in answers))
+            figures["none_threshold"] = none_threshold
+            figures |= {f"{name}_calibrated": value for name, value in calibrated.items()}
+        return figures
 
-    def _picked(self, calibrated: bool = False) -> dict[str, float | None]:
-        with_target = self.picks(self.with_target, calibrated) == self.none
-        without_target = self.picks(self.without_target, calibrated) == self.none
-        nones = int(with_target.sum() + without_target.sum())
+    def _picked(self, with_target: Tensor, without_target: Tensor) -> dict[str, float | None]:
+        none = self.with_target.shape[1] - 1
+        right, wrong = (without_target == none).sum(), (with_target == none).sum()
         return {
-            "picked": share(self.right(calibrated)),
-            "ranked_first": share(self.with_target[:, :-1].argmax(1) == self.answer),
-            "none_with": share(with_target),
-            "none_without": share(without_target),
-            "none_precision": round(int(without_target.sum()) / nones, ROUNDED) if nones else None,
-            "none_recall": share(without_target),
+            "picked": _share(with_target == self.answer),
+            "none_with": _share(with_target == none),
+            "none_without": _share(without_target == none),
+            "none_precision": round(int(right) / int(right + wrong), ROUNDED) if right + wrong else None,
+            "none_recall": _share(without_target == none),
         }
 
-    def confidence(self) -> tuple[Tensor, Tensor]:
-        """The probability of the most probable label, and whether it is right; `none_share` of all without the item."""
-        count = min(round(self.none_share / (1 - self.none_share) * len(self.answer)), len(self.without_target))
-        best = torch.cat([self.with_target, self.without_target[:count]]).max(1)
-        truth = torch.cat([self.answer, torch.full((count,), self.none)])
-        return best.values.exp(), best.indices == truth
+    def _calibration_error(self) -> float:
+        from torchmetrics.functional.classification import multiclass_calibration_error
 
-    def ranks(self) -> Tensor:
-        """(K,) share of true next items that stand first, second, … among the candidates, None aside."""
-        candidates = self.with_target[:, :-1]
-        true = candidates.gather(1, self.answer[:, None])
-        earlier = torch.arange(self.none) < self.answer[:, None]  # of equals the first shown stands above
-        above = ((candidates > true) | ((candidates == true) & earlier)).sum(1)
-        return torch.bincount(above, minlength=self.none) / len(above)
+        count = round(NONE_SHARE / (1 - NONE_SHARE) * len(self.answer))
+        answers = torch.cat([self.with_target, self.without_target[:count]])
+        labels = answers.shape[1]
+        truth = torch.cat([self.answer, torch.full((len(answers) - len(self.answer),), labels - 1)])
+        return round(float(multiclass_calibration_error(answers.exp(), truth, labels, n_bins=BINS)), ROUNDED)
 
 
-def evaluate(
-    oracle: Oracle, with_target: PromptBatch, without_target: PromptBatch, none_threshold: float | None = None
-) -> JudgeEvaluation:
+def evaluate(oracle: Oracle, with_target: PromptBatch, without_target: PromptBatch) -> JudgeEvaluation:
     """Ask what the log knows: questions with the true next item, and the same ones without it."""
-    answers, answers_without = (oracle.answers(batch.questions) for batch in (with_target, without_target))
-    judge = oracle.backend
-    return JudgeEvaluation(judge.name, with_target.answer, answers, answers_without, judge.label_mass, none_threshold)
+    present, absent = (oracle.answers(batch.questions) for batch in (with_target, without_target))
+    return JudgeEvaluation(oracle.backend.name, with_target.answer, present, absent, oracle.backend.label_mass)
 
 
-def evaluate_in_full(
-    oracle: Oracle, batches: Sequence[PromptBatch], none_threshold: float | None, none_share: float, seed: int
-) -> JudgeEvaluation:
-    """The same, with popular others (the third of the batches) and another order of the candidates besides."""
-    start = perf_counter()
-    with_target, without_target, popular = batches
-    found = evaluate(oracle, with_target, without_target, none_threshold)
-    answers = oracle.answers(popular.questions)
-    permuted = torch.cat([answers_permuted(oracle, batch.questions, seed) for batch in batches[:2]])
-    seconds = perf_counter() - start
-    cost = {
-        "asked": oracle.asked,
-        "cached": oracle.hits,
-        "seconds": round(seconds, 2),
-        "judgements_per_second": round(oracle.asked / seconds, 2) if oracle.asked else None,
-        "tokens": oracle.backend.tokens,
-    }
-    found = replace(found, popular=(answers, popular.answer), permuted=permuted, none_share=none_share, cost=cost)
-    return replace(found, label_mass=oracle.backend.label_mass)
-
-
-def answers_permuted(oracle: Oracle, questions: Questions, seed: int) -> Tensor:
-    """(B, K + 1) answers to the questions with candidates in an order drawn from `seed`, put back into theirs."""
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.rand(len(questions), questions.num_candidates, generator=generator).argsort(1)  # (B, K)
-    rows = zip(questions.candidates, order.tolist(), strict=True)
-    permuted = [[row[place] for place in places] for row, places in rows]
-    answers = oracle.answers(Questions(questions.template, questions.history, permuted))
-    place = torch.cat([order, torch.full((len(order), 1), questions.num_candidates)], dim=1)
-    return torch.empty_like(answers).scatter_(1, place, answers)
-
-
-def reliability(confidence: Tensor, right: Tensor, bins: int = BINS) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean confidence, share of right answers and number, in `bins` equal steps of confidence; empty ones left out."""
-    place = (confidence * bins).long().clamp(max=bins - 1)
-    count = torch.bincount(place, minlength=bins)
-    total = torch.bincount(place, confidence.double(), bins)
-    hits = torch.bincount(place, right.double(), bins)
-    there = count > 0
-    return (total / count)[there], (hits / count)[there], count[there]
-
-
-def calibration_error(confidence: Tensor, right: Tensor) -> float:
-    """Expected calibration error: mean distance of confidence from the share of right answers, over all answers."""
-    believed, happened, count = reliability(confidence, right)
-    return float(((believed - happened).abs() * count).sum() / count.sum())
-
-
-def share(flags: Tensor) -> float:
-    """Mean of a bool tensor."""
+def _share(flags: Tensor) -> float:
     return round(float(flags.double().mean()), ROUNDED)
 
 

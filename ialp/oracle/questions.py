@@ -82,3 +82,7 @@ class PromptBatch:
 
     questions: Questions
     answer: Tensor
+
+    def select(self, indices: Sequence[int]) -> "PromptBatch":
+        """The questions at `indices` with their answers."""
+        return PromptBatch(self.questions.select(indices), self.answer[list(indices)])

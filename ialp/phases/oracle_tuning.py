@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +73,6 @@ class OracleTuning(LightningModule):
         if not hasattr(self, "tuner"):
             self.judge.prepare(self._data.log.catalogue)
             self.tuner = self.judge.tuner(self.lora)
-            if self.device_mesh is not None:  # the trainer's strategy is ModelParallel
-                self.tuner.shard(self.device_mesh["data_parallel"])
             if not any(parameter.requires_grad for parameter in self.tuner.parameters()):
                 if self.trainer.world_size > 1:
                     raise UserError(f"judge {self.judge.name} learns nothing that processes could share: take one")
@@ -111,7 +108,6 @@ class OracleTuning(LightningModule):
     def on_fit_end(self) -> None:
         """Save what was learnt, and evaluate the judge as the next stage will load it."""
         self._restore_best()
-        self.tuner.gather()
         if not self.trainer.is_global_zero:
             return
         folder = Path(self.trainer.default_root_dir)
@@ -170,7 +166,7 @@ class OracleTuning(LightningModule):
             return
         if judge is not self._evaluated[0]:  # a judge that learnt nothing is not asked twice
             self._evaluated = judge, evaluate(self._oracle(judge), *self._data.held_out_questions())
-        self._report[name] = replace(self._evaluated[1], none_threshold=none_threshold).figures()
+        self._report[name] = self._evaluated[1].figures(none_threshold)
 
 
 def warmup_cosine(step: int, rise: int, steps: int) -> float:

@@ -5,24 +5,21 @@ from typing import Any
 
 import torch
 
-from ialp.oracle import Limits, PromptTemplate, Questions, RequestOptions, ServerLM
+from ialp.oracle import Limits, PromptTemplate, Questions, ServerLM
 from tests.helpers.fake_server import FakeServer
 
 
 def judge(server: FakeServer, **arguments: Any) -> ServerLM:
-    """A client of the server; settings of a request and limits are given by their own names."""
+    """A client of the server; limits are given by their own names."""
     return ServerLM(**{"model": "m", "base_url": server.url} | grouped({"timeout": 5.0} | arguments))
 
 
 def grouped(arguments: dict[str, Any]) -> dict[str, Any]:
-    """ServerLM's arguments, from settings of requests and limits by their own names."""
-    kinds = {"request": RequestOptions, "limits": Limits}
-    names = {field.name: name for name, kind in kinds.items() for field in fields(kind)}
-    chosen: dict[str, dict[str, Any]] = {name: {} for name in kinds}
-    for name in arguments.keys() & names.keys():
-        chosen[names[name]][name] = arguments[name]
+    """ServerLM's arguments, from these and limits by their own names."""
+    names = {field.name for field in fields(Limits)}
+    limits = {name: value for name, value in arguments.items() if name in names}
     rest = {name: value for name, value in arguments.items() if name not in names}
-    return rest | {name: kind(**chosen[name]) for name, kind in kinds.items()}
+    return rest | {"limits": Limits(**limits)}
 
 
 def questions(template: PromptTemplate, count: int) -> Questions:

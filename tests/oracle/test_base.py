@@ -143,7 +143,7 @@ def test_judge_such_a_judge_is_built_from_yaml(judges):
 def test_judge_what_needs_no_writing_is_there(judges, tmp_path, template):
     judge = judges.Fixed()
     assert judge.name == "Fixed" and judge.tuned(tmp_path) is judge
-    assert judge.tokens is None and judge.label_mass is None
+    assert judge.label_mass is None
     questions = Questions(template, [["a"]] * 2, [["b", "c"]] * 2)
     [(rows, answers)] = judge.stream(questions)
     assert rows == [0, 1] and torch.equal(answers, judge.log_probabilities(questions))

@@ -17,7 +17,7 @@ import torch
 
 from ialp.errors import UserError
 from ialp.oracle import JudgementCache, Oracle, ServerLM
-from tests.helpers.asking import grouped, items, questions
+from tests.helpers.asking import items, questions
 
 pytestmark = pytest.mark.slow
 llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
@@ -106,7 +106,7 @@ def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
 def test_llama_cpp_server_log_probabilities_are_those_of_the_model(url, template, tmp_path_factory):
     """Against llama.cpp in this process, one prompt at a time."""
     asked = questions(template, 5)
-    judge = ServerLM("tiny", url, **grouped({"top_logprobs": 267, "concurrency": 2}))
+    judge = ServerLM("tiny", url, top_logprobs=267)
     found = judge.log_probabilities(asked)
     path = tmp_path_factory.mktemp("same") / "tiny.gguf"
     write_tiny_model(path)
@@ -119,19 +119,16 @@ def test_llama_cpp_server_log_probabilities_are_those_of_the_model(url, template
         both = torch.logaddexp(logits[-len(LABELS) :], alone)
         assert torch.allclose(row, both.log_softmax(0), atol=1e-4)
     assert judge.missing_labels == 0 and 0 < judge.label_mass < 1
-    assert judge.tokens > sum(len(prompt) for prompt in asked.prompts)  # a token per byte, and one per answer
+    assert judge.counts["tokens"] > sum(len(prompt) for prompt in asked.prompts)  # a token per byte, and one per answer
     model.close()
 
 
 @pytest.mark.parametrize("api", ["completions", "chat"])
-@pytest.mark.parametrize("answers", ["logprobs", "samples"])
-def test_llama_cpp_server_both_apis_and_both_ways_to_answer(url, catalogue, template, tmp_path, api, answers):
-    """Constrained to the labels: a random model says nothing else."""
-    arguments = {"api": api, "answers": answers, "constraint": "grammar", "concurrency": 4}
-    judge = ServerLM("tiny", url, **grouped(arguments))
+def test_llama_cpp_server_answers_by_both_apis(url, catalogue, template, tmp_path, api):
+    judge = ServerLM("tiny", url, api, invalid="none")
     oracle = Oracle(judge, JudgementCache(tmp_path / "cache.sqlite"), template, catalogue)
     judgement = oracle.judge(*items(6))
-    assert oracle.asked == 6 and judge.requests >= 6 and judge.invalid_answers == 0
+    assert oracle.asked == 6 and judge.endpoint.requests >= 6
     assert torch.allclose(judgement.log_probabilities.exp().sum(1), torch.ones(6), atol=1e-4)
     assert torch.equal(oracle.judge(*items(6)).choice, judgement.choice) and oracle.asked == 6
 

@@ -25,19 +25,18 @@ def favourites(asked: Questions) -> list[int]:
 
 
 @pytest.mark.parametrize("api", ["completions", "chat"])
-@pytest.mark.parametrize("answers", ["logprobs", "samples"])
-def test_server_lm_every_question_gets_its_own_answer(server, template, api, answers):
+def test_server_lm_every_question_gets_its_own_answer(server, template, api):
     asked = questions(template, 20)
-    client = judge(server, api=api, answers=answers)
+    client = judge(server, api=api)
     log_probabilities = client.log_probabilities(asked)
     prompts = [prompt for prompt in server.asked]
     expected = {prompt[: len(text)]: NAMES.index(favourite(prompt)) for prompt in prompts for text in asked.prompts}
     assert log_probabilities.argmax(1).tolist() == [expected[text] for text in asked.prompts]
     assert torch.allclose(log_probabilities.exp().sum(1), torch.ones(20))
     assert log_probabilities.dtype == torch.float32 and log_probabilities.shape == (20, 11)
-    assert client.requests == 20 and set(server.asked.values()) == {1}
-    assert client.tokens == sum(len(prompt.split()) + 1 for prompt in prompts)
-    assert (client.label_mass is None) == (answers == "samples")
+    assert client.endpoint.requests == 20 and set(server.asked.values()) == {1}
+    assert client.counts["tokens"] == sum(len(prompt.split()) + 1 for prompt in prompts)
+    assert 0 < client.label_mass < 1
 
 
 def test_server_lm_probabilities_are_those_of_the_server(server, template):
@@ -79,26 +78,13 @@ def test_server_lm_missing_labels_are_counted_and_warned_of(server, template):
     assert client.missing_labels == 606
 
 
-@pytest.mark.parametrize("answers", ["logprobs", "samples"])
-def test_server_lm_answer_that_stays_invalid(template, answers):
+def test_server_lm_answer_without_a_label_is_refused_or_none(template):
     with serving(Plan(fault=lambda prompt, before: "outside")) as server:
-        with pytest.raises(UserError, match=r"m answered 'perhaps z', not with a label from a to k, 3 times"):
-            judge(server, answers=answers, retries=2).log_probabilities(questions(template, 1))
-        client = judge(server, answers=answers, retries=2, invalid="none")
+        with pytest.raises(UserError, match="m gives no probability to a label from a to k; raise top_logprobs"):
+            judge(server).log_probabilities(questions(template, 1))
+        client = judge(server, invalid="none")
         assert client.log_probabilities(questions(template, 4)).argmax(1).tolist() == [10] * 4
         assert client.invalid_answers == 4
-
-
-def test_server_lm_samples_are_collected_until_there_are_enough(template):
-    """Whether the server gives several at once or not, and whatever part of them is invalid."""
-    said = iter([" a", "b.", "who knows", " a", "b)", " a", " b", " a"])
-    plan = Plan(text=lambda prompt: next(said))
-    with serving(plan) as server:
-        client = judge(server, answers="samples", samples=5, temperature=1.0)
-        plan.fault = lambda prompt, before: None
-        probabilities = client.log_probabilities(questions(template, 1)).exp()[0]
-    assert server.bodies[0]["n"] == 5 and "logprobs" not in server.bodies[0]
-    assert probabilities.argmax() == 0 and probabilities[0] == pytest.approx((5 + 1 / 11) / 6)
 
 
 def test_server_lm_fingerprint_has_all_that_can_change_an_answer_and_no_more():
@@ -108,15 +94,12 @@ def test_server_lm_fingerprint_has_all_that_can_change_an_answer_and_no_more():
 
     known = made()
     for changed in (
-        {"model": "n"}, {"api": "chat"}, {"answers": "samples"}, {"constraint": "regex"}, {"top_logprobs": 5},
-        {"temperature": 1.0}, {"revision": "june"}, {"extra_body": {"top_k": 3}},
+        {"model": "n"}, {"api": "chat"}, {"top_logprobs": 5}, {"revision": "june"}, {"extra_body": {"top_k": 3}},
     ):  # fmt: skip
         assert made(**changed) != known, changed
-    sampled = {"answers": "samples", "temperature": 1.0}
-    assert made(**sampled, samples=3) != made(**sampled)
     for same in (
         {"base_url": "https://elsewhere:1/v1"}, {"concurrency": 2}, {"timeout": 1.0}, {"retries": 1},
-        {"max_requests": 1}, {"max_tokens": 1}, {"api_key_env": "KEY"}, {"invalid": "none"}, {"samples": 1},
+        {"max_requests": 1}, {"max_tokens": 1}, {"api_key_env": "KEY"}, {"invalid": "none"},
     ):  # fmt: skip
         assert made(**same) == known, same
 
@@ -125,11 +108,9 @@ def test_server_lm_fingerprint_has_all_that_can_change_an_answer_and_no_more():
     ("arguments", "message"),
     [
         ({"concurrency": 0}, "judge.limits.concurrency is 0: it must be at least 1"),
-        ({"top_logprobs": 0}, "judge.request.top_logprobs is 0"),
         ({"retries": -1}, "judge.limits.retries is -1: it must be at least 0"),
         ({"timeout": 0}, "judge.limits.timeout is 0"),
-        ({"answers": "samples", "samples": 3}, "at temperature 0 all are the same"),
-        ({"base_url": "localhost:8000"}, "must begin with http"),
+        ({"base_url": "localhost:8000"}, "is no address"),
         ({"base_url": "http://host:port/v1"}, "is no address"),
     ],
 )
@@ -142,7 +123,7 @@ def test_server_lm_judge_can_be_copied(server, template):
     client = judge(server)
     client.log_probabilities(questions(template, 1))
     copy = pickle.loads(pickle.dumps(client))
-    assert copy.fingerprint == client.fingerprint and copy.requests == 0
+    assert copy.fingerprint == client.fingerprint and copy.endpoint.requests == 0
     assert copy.log_probabilities(questions(template, 2)).shape == (2, 11)
 
 

@@ -60,16 +60,9 @@ def test_server_lm_key_is_sent_and_none_is_invented(template, monkeypatch):
     assert server.authorisations == [f"Bearer {KEY}", "Bearer none"]
 
 
-def test_server_lm_model_may_not_repeat_it_either(template):
-    plan = Plan(listed=lambda prompt: {f" {KEY}": -0.1}, text=lambda prompt: f"your key is {KEY}")
-    with serving(plan) as server, pytest.raises(UserError, match="answered 'your key is") as caught:
-        judge(server, api_key_env="JUDGE_KEY", retries=1).log_probabilities(questions(template, 1))
-    assert clean(str(caught.value))
-
-
 def test_server_lm_reply_that_is_no_json_is_shown_without_it(template, monkeypatch):
     plan = Plan(text=lambda prompt: KEY, fault=in_turn(["half"] * 3))
-    with serving(plan) as server, pytest.raises(UserError, match="is no JSON") as caught:
+    with serving(plan) as server, pytest.raises(UserError, match="the reply is no JSON") as caught:
         judge(server, api_key_env="JUDGE_KEY", retries=1).log_probabilities(questions(template, 1))
     assert clean(str(caught.value))
 

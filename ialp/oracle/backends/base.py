@@ -56,17 +56,6 @@ class Tuner(nn.Module, ABC):
     def save(self, folder: Path) -> None:
         """Write what was learnt, so that `JudgeBackend.tuned` finds it."""
 
-    def shard(self, mesh: Any) -> None:
-        """Spread the weights over the ranks of a mesh (FSDP2).
-
-        Raises:
-            UserError: This judge is not made for it.
-        """
-        raise UserError(f"{type(self).__name__} does not shard its weights: leave trainer.strategy as it is")
-
-    def gather(self) -> None:
-        """Called by every rank before `save` by the first: bring sharded weights together."""
-
     def parameter_groups(self, lr: float) -> Iterable[dict[str, Any]]:
         """What the optimiser gets; a judge may scale the learning rate to its own parameters."""
         return [{"params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]
@@ -97,11 +86,9 @@ class JudgeBackend(Recorded, ABC):
     `fingerprint`.
 
     Attributes:
-        reads_prompts: False where the catalogue's texts are looked up: such a judge cannot be asked about other texts.
         interrupted: Set by another thread than the one that asks: `stream` ends as by Ctrl-C when it next looks here.
     """
 
-    reads_prompts = True
     interrupted = False
 
     @abstractmethod
@@ -168,11 +155,6 @@ class JudgeBackend(Recorded, ABC):
     def counts(self) -> dict[str, int]:
         """What the judge counts besides answers, for the log and done.json."""
         return {}
-
-    @property
-    def tokens(self) -> int | None:
-        """Tokens that the model has read and written so far, or None where that has no meaning."""
-        return None
 
     @property
     def label_mass(self) -> float | None:

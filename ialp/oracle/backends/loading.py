@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ialp.errors import UserError
+from ialp.oracle.builtin import MODEL_FOLDER
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BUILTIN = "builtin"
-BUILTIN_FOLDER = Path(__file__).parent.parent / "builtin" / "model"
-DTYPES = ("float32", "bfloat16", "float16")
-QUANTIZATIONS = ("none", "nf4")
 CONTENT = ("*.json", "*.safetensors", "*.bin", "*.model", "*.txt")  # what can change an answer, in a model's folder
 
 
 def locate(model: str) -> str:
     """Where transformers finds the model: the built-in one's folder, or the path or hub name as given."""
-    return str(BUILTIN_FOLDER) if model == BUILTIN else model
+    return str(MODEL_FOLDER) if model == BUILTIN else model
 
 
 def load_tokenizer(model: str, revision: str | None = None) -> "PreTrainedTokenizerBase":
@@ -50,7 +48,7 @@ def load_model(
         logging.disable_progress_bar()
     options: dict[str, Any] = {"revision": revision, "dtype": getattr(torch, dtype)}
     if quantization == "nf4":
-        options |= {"quantization_config": four_bits(dtype, device), "device_map": device}
+        options |= {"quantization_config": _four_bits(dtype, device), "device_map": device}
     try:
         network: Any = AutoModelForCausalLM.from_pretrained(locate(model), **options)
     except (OSError, ValueError) as error:
@@ -61,18 +59,14 @@ def load_model(
     return (network if quantization == "nf4" else network.to(device)).eval()
 
 
-def four_bits(dtype: str, device: str) -> Any:
-    """How bitsandbytes packs the weights: normal floats of 4 bits, their scales quantised again, products in `dtype`.
+def _four_bits(dtype: str, device: str) -> Any:
+    """How bitsandbytes packs the weights: 4-bit normal floats, their scales quantised again, products in `dtype`."""
+    from transformers import BitsAndBytesConfig
 
-    Raises:
-        UserError: There is no GPU, or no bitsandbytes.
-    """
     if not device.startswith("cuda") or not torch.cuda.is_available():
         raise UserError(f"judge.quantization is nf4, which needs a GPU, and the device is {device}: set it to none")
     if importlib.util.find_spec("bitsandbytes") is None:
         raise UserError("judge.quantization is nf4, which needs bitsandbytes: pip install 'ialp[quantize]'")
-    from transformers import BitsAndBytesConfig
-
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

@@ -12,16 +12,7 @@ from typing_extensions import override
 
 from ialp.errors import UserError
 from ialp.oracle.backends.base import ORACLE_FILE, JudgeBackend, LoRA, Tuner, find_oracle, hash_of
-from ialp.oracle.backends.loading import (
-    BUILTIN,
-    DTYPES,
-    QUANTIZATIONS,
-    hash_folder,
-    identity,
-    load_model,
-    load_tokenizer,
-    pick_device,
-)
+from ialp.oracle.backends.loading import BUILTIN, hash_folder, identity, load_model, load_tokenizer, pick_device
 from ialp.oracle.backends.lora import LoRATuner
 from ialp.oracle.backends.scoring import LabelScorer, label_log_probabilities
 from ialp.oracle.questions import Questions
@@ -41,8 +32,7 @@ class LocalLM(JudgeBackend):
         dtype: Of the weights: float32, bfloat16 or float16.
         quantization: "nf4" packs the linear layers' weights into 4 bits (bitsandbytes, on a GPU; products in `dtype`).
         batch_tokens: Tokens of a forward pass, padding included; the instruction, computed once, does not count.
-            Few are fastest on a CPU, where they stay in its cache; a GPU wants 16,000 and more. Where memory
-            ends, the number is halved and the work goes on.
+            Few are fastest on a CPU, where they stay in its cache; a GPU wants 16,000 and more.
         checkpointing: Tuning keeps the layers' inputs alone and computes the rest twice: a third slower, and
             a fraction of the memory.
         device: "cpu", "cuda", or "auto": the GPU where there is one.
@@ -61,13 +51,10 @@ class LocalLM(JudgeBackend):
     ):
         if batch_tokens < 1:
             raise UserError(f"judge.batch_tokens is {batch_tokens}: it must be at least 1")
-        for name, value, known in (("dtype", dtype, DTYPES), ("quantization", quantization, QUANTIZATIONS)):
-            if value not in known:
-                raise UserError(f'judge.{name} is "{value}": choose {", ".join(known)}')
         self.model, self.adapter, self.revision = model, adapter, revision
         self.dtype, self.quantization, self.device = dtype, quantization, device
         self.batch_tokens, self.checkpointing = batch_tokens, checkpointing
-        self._mass, self._answered, self._read = 0.0, 0, 0
+        self._mass, self._answered = 0.0, 0
 
     @property
     @override
@@ -92,14 +79,8 @@ class LocalLM(JudgeBackend):
     def label_mass(self) -> float | None:
         return self._mass / self._answered if self._answered else None
 
-    @property
-    @override
-    def tokens(self) -> int:
-        return self._read + (self._scorer.tokens if "_scorer" in self.__dict__ else 0)
-
     @override
     def release(self) -> None:
-        self._read = self.tokens
         self.__dict__.pop("_scorer", None)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -109,7 +90,11 @@ class LocalLM(JudgeBackend):
     def log_probabilities(self, questions: Questions) -> Tensor:
         prompts, shared = self._scorer.encode(questions)
         label_ids = self._scorer.label_ids(questions)
-        logits = self._scorer.next_token_logits(prompts, shared)
+        try:
+            logits = self._scorer.next_token_logits(prompts, shared)
+        except torch.OutOfMemoryError:
+            raise UserError(f"judge {self.model}: the GPU's memory does not suffice for judge.batch_tokens = "
+                            f"{self.batch_tokens}: lower it") from None  # fmt: skip
         log_probabilities, mass = label_log_probabilities(logits, label_ids)
         self._watch(mass)
         return log_probabilities.cpu()

@@ -56,7 +56,6 @@ class LoRATuner(Tuner):
         self.about = about
         # A checkpointed layer keeps no keys and values, and so there is no prefix to share.
         self.scorer = LabelScorer(self.network, tokenizer, name, frozen=False, reuse_prefix=not checkpointing)
-        self._trained: dict[str, Tensor] | None = None
 
     @override
     def forward(self, questions: Questions, answer: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,24 +66,8 @@ class LoRATuner(Tuner):
         return loss, label_log_probabilities(logits.detach(), label_ids)[0]
 
     @override
-    def shard(self, mesh: Any) -> None:
-        from torch.distributed.fsdp import fully_shard
-
-        layers: Any = self.network.get_base_model()._no_split_modules or ()
-        for module in list(self.network.modules()):
-            if type(module).__name__ in layers:
-                fully_shard(module, mesh=mesh)
-        fully_shard(self.network, mesh=mesh)
-        self.scorer.reuse_prefix = False  # one pass per step, on every rank: ranks wait for each other in each layer
-
-    @override
-    def gather(self) -> None:
-        trained = {name: value for name, value in self.network.named_parameters() if value.requires_grad}
-        self._trained = {name: whole(value.detach()).cpu() for name, value in trained.items()}
-
-    @override
     def save(self, folder: Path) -> None:
-        self.network.save_pretrained(str(folder), state_dict=self._trained)
+        self.network.save_pretrained(str(folder))
         save_about(folder, self.about)
 
 
@@ -98,8 +81,3 @@ def prepared(network: Any, checkpointing: bool) -> Any:
     if checkpointing:
         network.gradient_checkpointing_enable(how)
     return network
-
-
-def whole(value: Tensor) -> Tensor:
-    """A tensor from its shards on all ranks; others as they are."""
-    return value.full_tensor() if hasattr(value, "full_tensor") else value

@@ -1,7 +1,6 @@
 """Reads the answer from the logits of the label tokens, in one forward pass per batch of prompts."""
 
 import itertools
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,6 @@ from ialp.oracle.questions import Questions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")  # of GPUs, and of a CPU's allocators
-
-logger = logging.getLogger(__name__)
 
 
 class LabelScorer:
@@ -31,12 +26,8 @@ class LabelScorer:
         tokenizer: Its tokenizer.
         name: Of the model, for error messages.
         batch_tokens: Tokens of a forward pass, padding included, the shared prefix not; None: all prompts in one pass.
-            Where memory ends, it is halved for good.
         frozen: The weights stay as they are, so that the prefix is computed once and not once per batch.
         reuse_prefix: Whether to share the prefix at all; off, every prompt is read from its first token.
-
-    Attributes:
-        tokens: Tokens read so far, without padding; the prefix counts whenever it is computed.
     """
 
     def __init__(
@@ -51,7 +42,6 @@ class LabelScorer:
         self.model, self.tokenizer, self.name = model, tokenizer, name
         self.batch_tokens, self.frozen = batch_tokens, frozen
         self.reuse_prefix = reuse_prefix and not getattr(model, "_is_stateful", False)  # recurrent states cannot be cut
-        self.tokens = 0
         self._label_ids: dict[tuple[str, ...], Tensor] = {}
         self._prefix: tuple[list[int], Any] = ([], None)
 
@@ -102,44 +92,15 @@ class LabelScorer:
 
         Prompts of like length go through the model together, the longest first, so that memory ends early or never.
         Gradients flow where they are enabled, through the shared prefix as well.
-
-        Raises:
-            UserError: Memory does not suffice for a single prompt.
         """
         order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
         logits, done = [], 0
         while done < len(order):
             longest = len(prompts[order[done]]) - shared
             fits = len(order) if self.batch_tokens is None else max(self.batch_tokens // longest, 1)
-            batch = [prompts[row] for row in order[done : done + fits]]
-            answer = self._run_if_it_fits(batch, shared)
-            if answer is None:
-                self._halve(len(batch), longest)
-                continue
-            logits.append(answer)
-            done += len(batch)
+            logits.append(self._run_batch([prompts[row] for row in order[done : done + fits]], shared))
+            done += fits
         return torch.cat(logits)[torch.tensor(order, device=logits[0].device).argsort()]
-
-    def _run_if_it_fits(self, prompts: Sequence[list[int]], shared: int) -> Tensor | None:
-        """(B, V) logits after each prompt; None, with all that was allocated set free, where memory ended."""
-        try:
-            return self._run_batch(prompts, shared)
-        except (RuntimeError, MemoryError) as error:
-            if self.batch_tokens is None or not is_out_of_memory(error):
-                raise
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        return None
-
-    def _halve(self, rows: int, longest: int) -> None:
-        if rows == 1:
-            raise UserError(
-                f"memory does not suffice for one prompt ({longest} tokens) of {self.name}: choose a smaller dtype, "
-                "quantization: nf4, a smaller model, or shorter prompts (the log's max_words, fewer candidates)"
-            )
-        self.batch_tokens = rows * longest // 2
-        logger.warning("memory ended at %d prompts of %d tokens: batch_tokens is now %d, for this run",
-                       rows, longest, self.batch_tokens)  # fmt: skip
 
     def _run_batch(self, prompts: Sequence[list[int]], shared: int) -> Tensor:
         """(B, V) logits after each prompt, in one forward pass."""
@@ -156,7 +117,6 @@ class LabelScorer:
             use_cache=cache is not None,
             logits_to_keep=1,
         )
-        self.tokens += sum(len(prompt) - shared for prompt in prompts)
         return output.logits[:, -1].float()
 
     def _prefix_cache(self, prefix: list[int]) -> Any:
@@ -167,16 +127,10 @@ class LabelScorer:
             return self._prefix[1]
         ids = torch.tensor([prefix], device=self.model.device)
         computed = self.model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
-        self.tokens += len(prefix)
         cache = share(computed, len(prefix))
         if self.frozen:
             self._prefix = prefix, cache
         return cache
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether less at a time might have worked."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in OUT_OF_MEMORY)
 
 
 def pad_left(rows: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -31,8 +31,6 @@ class SimilarityJudge(JudgeBackend):
         adapter: A run folder of OracleTuning, whose threshold and scale replace the two.
     """
 
-    reads_prompts = False
-
     def __init__(self, none_threshold: float, scale: float, adapter: str | None = None):
         self.none_threshold, self.scale, self.adapter = none_threshold, scale, adapter
         if adapter is not None:
