@@ -1,4 +1,4 @@
-"""--config or --run: how `ialp world describe` and `ialp oracle report` name the run that they look at."""
+"""--config or --run: how `ialp world describe` names the run that it looks at."""
 
 from argparse import ArgumentParser, Namespace
 

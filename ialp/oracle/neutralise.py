@@ -28,7 +28,7 @@ def neutralise(text: str, max_chars: int = MAX_CHARS, reserved: tuple[str, ...] 
     labels their space (`k. None` becomes `k.None`), and `select a` gets quotes. Phrases that are `reserved`, as those
     that end a prompt, become "…". Ordinary titles stay as they are. At most max_chars characters, cut at a word.
 
-    Instructions in plain words stay readable, and a model may follow them: `ialp oracle report` measures how often.
+    Instructions in plain words stay readable, and a model may follow them: benchmarks/injection.py measures how often.
     """
     text = " ".join(visible(text).split())
     while (plain := SPECIAL_TOKEN.sub(r"‹\1›", text)) != text:

@@ -102,7 +102,7 @@ def test_server_lm_whole_run_leaves_no_trace_of_it(tmp_path, refused):
         root = Path(__file__).parents[2]
         command = [
             sys.executable, "-m", "ialp", "fit", "--config", str(root / "configs" / "lfm_pretrain.yaml"),
-            "--upstream={}", "--data.init_args.oracle=null", f"--runs_dir={tmp_path / 'runs'}",
+            "--upstream={}", "--data.init_args.oracle.adapter=null", f"--runs_dir={tmp_path / 'runs'}",
             "--judge=" + json.dumps({"class_path": "ialp.oracle.ServerLM", "init_args": chosen}),
             "--data.init_args.users=4", "--data.init_args.steps_per_epoch=2", "--trainer.max_epochs=1",
         ]  # fmt: skip
