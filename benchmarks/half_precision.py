@@ -6,13 +6,14 @@ The held-out questions of each oracle run, half with the true next item among th
 """
 
 import argparse
+from pathlib import Path
 from time import perf_counter
 
 import torch
 from torch import Tensor
 
-from ialp.diagnostics.stages import finished_run
 from ialp.oracle import Questions, load_judge
+from ialp.runs.data import RunData
 from ialp.runs.open import data_module
 
 BATCH = 50  # questions at once, as the users of a step
@@ -23,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", help="folders of finished oracle runs")
     for folder in parser.parse_args().runs:
-        run = finished_run(folder)
+        run = RunData(Path(folder))
         data = data_module(run, None)
         data.setup()
         questions = [each.questions for each in data.held_out_questions()]

@@ -7,8 +7,8 @@ import unicodedata
 import pytest
 import torch
 
+from benchmarks.injection import ATTACKS, attacked, injection_gains
 from ialp.data import BuiltinLog
-from ialp.diagnostics.injection import ATTACKS, attacked, injection_gains, targets
 from ialp.oracle import LocalLM, PromptTemplate, Questions
 from ialp.oracle.backends.loading import load_tokenizer
 from ialp.oracle.neutralise import neutralise, shorten
@@ -118,9 +118,6 @@ def test_neutralise_attack_stands_behind_its_title(template):
     changed = attacked(asked, torch.tensor([1, 0]), "again {title}")
     assert changed.candidates == [["p", "q again q"], ["r again r", "s"]]
     assert asked.candidates == [["p", "q"], ["r", "s"]]
-    answer = torch.arange(1000) % 10
-    chosen = targets(answer, 10, seed=0)
-    assert not (chosen == answer).any() and torch.bincount(chosen).min() > 60
 
 
 @pytest.fixture(scope="module")
