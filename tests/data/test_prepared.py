@@ -8,9 +8,9 @@ import pytest
 from ialp.cli.main import main
 from ialp.data import PromptWords
 from ialp.data.readers import AtomicLog, FileLog, Intake, PreparedLog, RawLog, TableLog
-from ialp.data.readers.prepared import write_prepared
+from ialp.data.readers.prepared import sha256, write_prepared
 from ialp.errors import UserError
-from tests.helpers.broken_data import INTERACTIONS, write_good
+from tests.helpers.broken_data import write_good
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_prepared_log_the_row_of_table_2_by_hand(source, tmp_path, capsys):
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert manifest["reader"]["init_args"]["root"] == root and manifest["ialp"]
     assert set(manifest["sources"]) == {f"{root}/items.csv", f"{root}/interactions.csv"}
-    assert manifest["sources"][f"{root}/interactions.csv"]["bytes"] == len(INTERACTIONS)
+    assert manifest["sources"][f"{root}/items.csv"] == sha256(Path(root, "items.csv"))
 
 
 def test_prepared_log_the_same_log_gives_the_same_bytes(source, tmp_path):

@@ -1,7 +1,6 @@
 """RecBole atomic files: `name.item` and `name.inter`, tab-separated, header `name:type`, UTF-8."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 from typing_extensions import override
@@ -15,6 +14,8 @@ from ialp.data.readers.table_log import TableLog
 from ialp.data.readers.text_table import TextFormat, TextTable
 
 logger = logging.getLogger(__name__)
+
+ATOMIC = TextFormat("\t", quotes=False, types=True)
 
 
 class AtomicLog(TableLog):
@@ -40,9 +41,8 @@ class AtomicLog(TableLog):
         split: Split = DEFAULT_SPLIT,
     ):
         files = f"{name}.inter", f"{name}.item"
-        atomic = TextFormat("\t", quotes=False)
         super().__init__(
-            root or "", *files, attributes, format=atomic, name=name, words=words, max_words=max_words, split=split
+            root or "", *files, attributes, format=ATOMIC, name=name, words=words, max_words=max_words, split=split
         )
         self.drop_repeated = False
 
@@ -50,8 +50,7 @@ class AtomicLog(TableLog):
     def with_all_texts(cls, path: Path) -> "AtomicLog":
         """The log of PATH.inter, with all columns of the items but the id as attributes."""
         log = cls(path.stem, str(path.parent))
-        columns = log.open(path.with_suffix(".item"), log.format, []).columns
-        log.attributes = [name for name in columns if name != ITEM]
+        log.attributes = [name for name in TextTable(path.with_suffix(".item"), ATOMIC).columns if name != ITEM]
         return log
 
     @override
@@ -65,12 +64,6 @@ class AtomicLog(TableLog):
     def find(self, name: str) -> Path:
         places = [Path(self.root) / self.name / name, Path(self.root) / name]
         return find_file(places, "check data_root and the log's name")
-
-    @override
-    def open(self, path: Path, format: TextFormat, expected: Sequence[str]) -> Table:
-        table = TextTable(path, format)
-        table.columns = [name.split(":")[0].strip() for name in table.columns]
-        return table
 
     @override
     def columns_of(self, table: Table) -> Columns:

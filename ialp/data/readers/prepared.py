@@ -60,7 +60,7 @@ class PreparedLog(FileLog):
 
 def _read(path: Path, manifest: dict[str, Any], intake: Intake) -> pl.DataFrame:
     with intake.open(path):
-        if seal(path)["sha256"] != manifest["files"].get(path.name, {}).get("sha256"):
+        if sha256(path) != manifest["files"].get(path.name):
             raise UserError(f"{path}: its sha256 is not that of {MANIFEST}: it has changed; prepare the log again")
         return pl.read_parquet(path)
 
@@ -97,18 +97,18 @@ def _write(folder: Path, raw: RawLog, source: FileLog, intake: Intake) -> dict[s
         "cleaned": {what: asdict(finding) for what, finding in (intake.cleaned | intake.problems).items()},
         "bad_rows": "drop" if intake.drop else "refuse",
         "reader": description(source),
-        "sources": {str(path): seal(path) for path in dict.fromkeys(intake.sources)},
-        "files": {name: seal(folder / name) for name in (ITEMS, INTERACTIONS)},
+        "sources": {str(path): sha256(path) for path in dict.fromkeys(intake.sources)},
+        "files": {name: sha256(folder / name) for name in (ITEMS, INTERACTIONS)},
         "ialp": __version__,
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return manifest
 
 
-def seal(path: Path) -> dict[str, Any]:
-    """Size and SHA-256 of a file."""
+def sha256(path: Path) -> str:
+    """Hash of a file."""
     with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Logs in CSV or Parquet files with named columns."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,11 +52,11 @@ class TableLog(FileLog):
     @override
     def read(self, intake: Intake) -> RawLog:
         path, item_file = self.find(self.interactions), self.find(self.items) if self.items else None
-        table = self.open(path, self.format, self.columns.names)
+        table = open_table(path, self.format, self.columns.names)
         columns = self.columns_of(table)
         known = Numbering(ITEM, () if item_file else tuple(self.attributes))
         if item_file:
-            item_table = self.open(item_file, replace(self.format, header=None), [columns.item, *self.attributes])
+            item_table = open_table(item_file, replace(self.format, header=None), [columns.item, *self.attributes])
             items = pipeline.read_items(item_table, columns.item, self.attributes, intake)
             known.number(items)
         rows = pipeline.read_interactions(table, columns, known, intake, item_file)
@@ -68,10 +67,6 @@ class TableLog(FileLog):
     def find(self, name: str) -> Path:
         """Where a file of this name lies."""
         return Path(self.root) / name
-
-    def open(self, path: Path, format: TextFormat, expected: Sequence[str]) -> Table:
-        """A file as a table."""
-        return open_table(path, format, expected)
 
     def columns_of(self, table: Table) -> Columns:
         """What the columns of the interactions are called."""

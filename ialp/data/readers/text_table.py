@@ -30,11 +30,13 @@ class TextFormat:
         separator: Between the columns; null finds comma, tab, semicolon or bar by the first lines.
         header: Names of the columns of a file without a header.
         quotes: A cell may stand in double quotes; otherwise they are letters like any other.
+        types: The header is made of name:type.
     """
 
     separator: str | None = None
     header: list[str] | None = None
     quotes: bool = True
+    types: bool = False
 
     def __post_init__(self) -> None:
         if self.separator is not None and len(self.separator) != 1:
@@ -63,7 +65,8 @@ class TextTable(Table):
         header = next(csv.reader([first], delimiter=separator)) if format.quotes else first.split(separator)
         if len(header) == 1 and format.separator and not format.header:
             raise UserError(f"{path}:{self.header_line}: the header has no {separator!r}, which separates the columns")
-        super().__init__(path, format.header or [cell.strip() for cell in header])
+        names = [(cell.split(":")[0] if format.types else cell).strip() for cell in header]
+        super().__init__(path, format.header or names)
 
     @override
     def chunks(self, wanted: Sequence[str], intake: Intake) -> Iterator[pl.DataFrame]:
