@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torchmetrics import MeanMetric
@@ -22,11 +21,12 @@ from ialp.oracle.config import load_judge
 from ialp.oracle.evaluation import evaluate, print_evaluations
 from ialp.oracle.oracle import Oracle
 from ialp.oracle.questions import PromptBatch
+from ialp.phases.loading import LoadableModule
 
 REPORT_FILE = "report.json"
 
 
-class OracleTuning(LightningModule):
+class OracleTuning(LoadableModule):
     """Tunes a judge on questions whose answer the log knows (paper, section 5.3), and reports what that brought.
 
     A `LocalLM` gets a LoRA adapter, trained with the cross-entropy of the right label at the prompt's last position;
@@ -42,6 +42,7 @@ class OracleTuning(LightningModule):
         cache: File of the judgement cache, for what the judge is asked in its evaluation; null keeps it in memory.
     """
 
+    data_class = PromptDataModule
     strict_loading = False  # checkpoints hold what was trained; the base model comes from its own files
 
     def __init__(
@@ -71,8 +72,8 @@ class OracleTuning(LightningModule):
     @override
     def configure_model(self) -> None:
         if not hasattr(self, "tuner"):
-            self.judge.prepare(self._data.log.catalogue)
-            self.tuner = self.judge.tuner(self.lora)
+            self.judge.prepare(self.data.log.catalogue)
+            self.build_nets({})
             if not any(parameter.requires_grad for parameter in self.tuner.parameters()):
                 if self.trainer.world_size > 1:
                     raise UserError(f"judge {self.judge.name} learns nothing that processes could share: take one")
@@ -107,50 +108,50 @@ class OracleTuning(LightningModule):
     @override
     def on_fit_end(self) -> None:
         """Save what was learnt, and evaluate the judge as the next stage will load it."""
-        self._restore_best()
+        self.restore_best()
         if not self.trainer.is_global_zero:
             return
         folder = Path(self.trainer.default_root_dir)
         self.tuner.save(folder / ORACLE_FOLDER)
         self.tuner.cpu()  # the judge takes its place
         tuned = self.judge.tuned(folder)
-        batches = self._data.calibration_questions()
+        batches = self.data.calibration_questions()
         with_target, without_target = (self._oracle(tuned).answers(batch.questions) for batch in batches)
-        calibration = fit_none(with_target, without_target, batches[0].answer, self._data.none_share)
+        calibration = fit_none(with_target, without_target, batches[0].answer, self.data.none_share)
         calibration.save(folder / ORACLE_FOLDER)
         self._log_calibration(calibration)
         self._evaluate("after", tuned, calibration.threshold)
         if not isinstance(self.judge, LexicalOracle):
             self._evaluate("word overlap", LexicalOracle())
-        questions = len(self._data.held_out_questions()[0].answer)
-        print_evaluations(self._report, questions, self._data.candidates)
-        about = {"questions": questions, "candidates": self._data.candidates, "seed": self._data.HELD_OUT_SEED}
+        questions = len(self.data.held_out_questions()[0].answer)
+        print_evaluations(self._report, questions, self.data.candidates)
+        about = {"questions": questions, "candidates": self.data.candidates, "seed": self.data.HELD_OUT_SEED}
         (folder / REPORT_FILE).write_text(json.dumps(about | self._report, indent=2) + "\n")
+        self.record_run()
 
-    def _restore_best(self) -> None:
-        """Where a checkpoint callback kept the best epoch, that one is saved."""
-        if path := getattr(self.trainer.checkpoint_callback, "best_model_path", ""):
-            trained = self.trainer.strategy.checkpoint_io.load_checkpoint(path, map_location=self.device)["state_dict"]
-            self.load_state_dict(trained, strict=False)
+    @override
+    def net_sizes(self) -> dict[str, Any]:
+        return {}  # the base model brings its own
+
+    @override
+    def build_nets(self, sizes: dict[str, Any]) -> None:
+        self.tuner = self.judge.tuner(self.lora)
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what is trained, which is all that differs from the base model."""
+        super().on_save_checkpoint(checkpoint)
         trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         checkpoint["state_dict"] = {key: value for key, value in checkpoint["state_dict"].items() if key in trained}
 
+    @override
     def results(self) -> dict[str, Any]:
-        """The figures of the report."""
         return self._report
-
-    @property
-    def _data(self) -> PromptDataModule:
-        return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def _oracle(self, judge: JudgeBackend) -> Oracle:
         """A judge behind the cache: a stage that is repeated pays nobody twice."""
         cache = JudgementCache(Path(self.cache)) if self.cache else None
-        return Oracle(judge, cache, self._data.template, self._data.log.catalogue)
+        return Oracle(judge, cache, self.data.template, self.data.log.catalogue)
 
     def _log_calibration(self, calibration: NoneCalibration) -> None:
         """Into metrics.csv and done.json: for a judge that learns nothing, these are the only figures of the run."""
@@ -165,7 +166,7 @@ class OracleTuning(LightningModule):
         if not self.trainer.is_global_zero:
             return
         if judge is not self._evaluated[0]:  # a judge that learnt nothing is not asked twice
-            self._evaluated = judge, evaluate(self._oracle(judge), *self._data.held_out_questions())
+            self._evaluated = judge, evaluate(self._oracle(judge), *self.data.held_out_questions())
         self._report[name] = self._evaluated[1].figures(none_threshold)
 
 

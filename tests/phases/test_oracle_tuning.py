@@ -75,6 +75,15 @@ def test_oracle_tuning_checkpoints_hold_adapters_alone(model, tmp_path):
     assert all("lora" in name for name in trained)
 
 
+def test_oracle_tuning_loads_from_its_checkpoint(model, tmp_path):
+    trained = fit(LocalLM(model), tmp_path, lr=3e-2)
+    module = OracleTuning.load_from_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
+    wanted = {name for name, each in trained.named_parameters() if each.requires_grad}
+    kept, again = trained.state_dict(), module.state_dict()
+    assert wanted and all(torch.equal(kept[name], again[name]) for name in wanted)
+    assert (tmp_path / "config.yaml").is_file()
+
+
 def test_oracle_tuning_run_resumes_from_its_checkpoint(model, tmp_path):
     data = fit(LocalLM(model), tmp_path / "half", epochs=1).trainer.datamodule
     module = OracleTuning(LocalLM(model), LoRA(rank=4, dropout=0.0))
