@@ -19,9 +19,6 @@ ORDER = [*SCRATCH.values(), LLM_ONLINE, FROZEN, FINE_TUNE, POLICY_SET]
 OURS = (FINE_TUNE, POLICY_SET)
 BASELINES = tuple(SCRATCH.values())
 EXPLORATIONS = {"EpsilonGreedy": "ε-greedy", "Categorical": "categorical", "Greedy": "greedy"}
-
-LENGTHS = {"max_epochs", "min_epochs", "max_steps", "min_steps", "max_time"}
-"""Keys of the trainer that end a run: the figures before its end are the same for any length."""
 NOT_LEARNT = {"evaluation", "pretrained", "reward_model", "max_environment_steps", "budget"}
 """Arguments that do not change what is learnt before the end, or name a run, whose own settings are compared."""
 
@@ -33,7 +30,7 @@ class Method:
     Attributes:
         name: The paper's name; the config's name where scheme or algorithm are not the project's own.
         exploration: Class of the exploration in words; "" without any.
-        settings: Everything else that matters, as (dotted key, value) pairs.
+        settings: Everything that matters, the exploration included, as (dotted key, value) pairs.
         config: Name of the config.
     """
 
@@ -93,12 +90,10 @@ def _own_class(part: Any) -> str:
 def _settings(run: RunData) -> tuple[tuple[str, str], ...]:
     """Model, data, trainer and what the run was built on, without seeds and places."""
     config, trainer = run.config, run.config.get("trainer") or {}
-    content = {
-        "model": config.get("model"),
-        "data": config.get("data"),
-        "trainer": {key: trainer.get(key) for key in TRAINER_KEYS if key not in LENGTHS},
-        "callbacks": learning_callbacks(trainer),
-    }
+    # The figures before a run's end are the same for any length.
+    kept = {key: trainer.get(key) for key in TRAINER_KEYS if not key.startswith(("max_", "min_"))}
+    callbacks = learning_callbacks(trainer)
+    content = {"model": config.get("model"), "data": config.get("data"), "trainer": kept, "callbacks": callbacks}
     plain = without_places(content, {folder: key for key, folder in (run.done.get("upstream") or {}).items()})
     return tuple(sorted(dict(_flat(plain)).items())) + _of_pretraining(run)
 

@@ -61,25 +61,6 @@ def band(curves: Values) -> tuple[Values, Values, Values]:
     return average, low, high
 
 
-def regret(steps: Values, values: Values, level: float, horizon: float) -> float:
-    """Mean shortfall of a curve below `level` over the first `horizon` steps: the area between them, per step.
-
-    Args:
-        steps: (E,) ascending positions of the curve's points, the last one at or beyond the horizon.
-        values: (E,) the curve: linear between its points, constant before the first of them.
-        level: Where the curve lies above it, the shortfall is 0.
-        horizon: Number of steps.
-    """
-    from scipy.integrate import trapezoid
-
-    x = np.array([0.0, *(step for step in steps if 0 < step < horizon), horizon])
-    lost = level - np.interp(x, steps, values)
-    cut = np.flatnonzero(lost[:-1] * lost[1:] < 0)  # where the curve crosses the level
-    crossings = x[cut] + np.diff(x)[cut] * lost[cut] / (lost[cut] - lost[cut + 1])
-    x = np.sort([*x, *crossings])
-    return float(trapezoid(np.maximum(level - np.interp(x, steps, values), 0), x)) / horizon
-
-
 def _common(first: Mapping[int, float], second: Mapping[int, float]) -> tuple[Values, Values]:
     seeds = sorted(first.keys() & second.keys())
     return np.array([first[seed] for seed in seeds], float), np.array([second[seed] for seed in seeds], float)

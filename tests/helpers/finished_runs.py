@@ -152,11 +152,9 @@ def worlds(runs):
 
 def rows(table, heading):
     """First word -> the texts of the row's other cells."""
-    (section,) = [section for section in table.sections if section.heading.startswith(heading)]
-    return {row[0].text: [cell.text for cell in row[1:]] for row in [*section.rows, *section.apart]}
+    return {row[0].text: [cell.text for cell in row[1:]] for row in table.sections[heading]}
 
 
 def marks(table, heading, column):
     """First word -> rank of the cell in a column."""
-    (section,) = [section for section in table.sections if section.heading == heading]
-    return {row[0].text: row[column].rank for row in section.rows}
+    return {row[0].text: row[column].rank for row in table.sections[heading]}

@@ -14,44 +14,41 @@ from ialp.report.collect import collect
 
 @pytest.fixture
 def mixed(tmp_path, write_online):
-    """One finished run, and one each of what a report must leave out and name."""
+    """One finished run, a crashed one and a half-finished one."""
     write_online(tmp_path, "lfm_scratch_a2c", 0)
     crashed = write_online(tmp_path, "lfm_scratch_a2c", 1, done=False)
     (crashed / "crash.txt").write_text("RuntimeError: out of\nmemory\n")
     write_online(tmp_path, "lfm_scratch_a2c", 2, done=False)
-    foreign = tmp_path / "notes" / "mine"
-    foreign.mkdir(parents=True)
-    (foreign / "evaluation.csv").write_text(
-        "policy,epoch,environment_steps,return,length,average_reward\na,0,0,99,9,9\n"
-    )
     return tmp_path
 
 
-def folders(collection):
+def left_out(collection):
+    """Config and seed -> reason."""
     return {
-        run.folder.parent.name + "/" + run.folder.name.partition("-")[0]: folder
-        for folder in collection.folders
-        if (run := folder.run)
+        f"{folder.parent.name}/{folder.name.partition('-')[0]}": reason
+        for folder, reason in collection.left_out.items()
     }
+
+
+def shown(collection):
+    return {f"{each.run.name}/{each.seed}" for each in collection.measured}
 
 
 def test_collect_says_why_a_folder_is_left_out(mixed):
     collection = collect([mixed])
-    found = folders(collection)
-    assert found["lfm_scratch_a2c/0"].finished and found["lfm_scratch_a2c/0"].reason == ""
+    found = left_out(collection)
     crash = "crashed: after 2,000 environment steps, by RuntimeError: out of memory"
-    assert found["lfm_scratch_a2c/1"].reason == crash
-    assert found["lfm_scratch_a2c/2"].reason.startswith("half-finished: after 2,000 environment steps; no done.json")
-    assert found["notes/mine"].reason.startswith("foreign: no config.yaml")
-    assert not any(found[name].finished for name in ("lfm_scratch_a2c/1", "lfm_scratch_a2c/2", "notes/mine"))
-    assert [(each.seed, each.run.name) for each in collection.measured] == [(0, "lfm_scratch_a2c")]
+    assert found.keys() == {"lfm_scratch_a2c/1", "lfm_scratch_a2c/2"} and found["lfm_scratch_a2c/1"] == crash
+    assert found["lfm_scratch_a2c/2"].startswith("half-finished: after 2,000 environment steps; no done.json")
+    assert shown(collection) == {"lfm_scratch_a2c/0"}
 
 
 def test_collect_takes_the_summary_of_a_grid_for_no_run(tmp_path, write_online):
     write_online(tmp_path, "a", 0)
     (tmp_path / "grids" / "mine" / "logs" / "a").mkdir(parents=True)
     (tmp_path / "grids" / "mine" / "summary.json").write_text("{}")
-    assert set(folders(collect([tmp_path]))) == {"a/0", "lfm_reward/0"}  # and the world of a/0
+    (tmp_path / "grids" / "mine" / "logs" / "config.yaml").write_text("{}")
+    assert shown(collect([tmp_path])) == {"a/0"} and not left_out(collect([tmp_path]))
 
 
 def test_collect_takes_the_folder_of_a_grid_for_its_cells(tmp_path, write_online):
@@ -64,8 +61,7 @@ def test_collect_takes_the_folder_of_a_grid_for_its_cells(tmp_path, write_online
     # Named from wherever the grid was run, and one cell had no folder yet.
     listed = [{"folder": str(Path("elsewhere", *cell.parts[-2:]))} for cell in cells] + [{"folder": None}]
     (grid / "summary.json").write_text(json.dumps({"cells": listed}))
-    found = folders(collect([grid]))
-    assert {name: folder.finished for name, folder in found.items()} == {"a/0": True, "b/0": False}
+    assert shown(collect([grid])) == {"a/0"} and left_out(collect([grid])).keys() == {"b/0"}
 
 
 def test_collect_names_a_grid_with_a_broken_summary(tmp_path):
@@ -79,27 +75,22 @@ def test_collect_knows_a_run_that_a_process_is_making(tmp_path, write_online):
     write_online(tmp_path, "a", 0)
     folder = write_online(tmp_path, "a", 1, done=False)
     with FileLock(folder.parent / f".{folder.name}.lock"):
-        assert folders(collect([tmp_path]))["a/1"].reason.startswith("under way: after 2,000")
-    assert folders(collect([tmp_path]))["a/1"].reason.startswith("half-finished")
+        assert left_out(collect([tmp_path]))["a/1"].startswith("under way: after 2,000")
+    assert left_out(collect([tmp_path]))["a/1"].startswith("half-finished")
 
 
 def test_collect_names_what_is_damaged(tmp_path, write_online):
-    for seed in range(5):
+    for seed in range(4):
         write_online(tmp_path, "a", seed)
     places = sorted((tmp_path / "a").iterdir())
     (places[1] / "done.json").write_text("{")
     (places[2] / "evaluation.csv").unlink()
-    (places[3] / "evaluation.csv").write_text(
-        "policy,epoch,environment_steps,return,length,average_reward\nadapted,0,0,nan,1,1\n"
-    )
-    done = json.loads((places[4] / "done.json").read_text())
-    (places[4] / "done.json").write_text(json.dumps(done | {"upstream": {}}))
+    done = json.loads((places[3] / "done.json").read_text())
+    (places[3] / "done.json").write_text(json.dumps(done | {"upstream": {}}))
     collection = collect([tmp_path])
-    found = folders(collection)
-    reasons = [found[f"a/{seed}"].reason for seed in range(1, 5)]
-    assert all(reason.startswith("damaged: ") for reason in reasons)
-    for word, reason in zip(("done.json", "evaluation.csv", "no number", "world is unknown"), reasons, strict=True):
-        assert word in reason
+    found = left_out(collection)
+    for seed, word in ((1, "done.json"), (2, "evaluation.csv"), (3, "names no reward_model")):
+        assert found[f"a/{seed}"].startswith("damaged: ") and word in found[f"a/{seed}"]
     assert {each.seed for each in collection.measured} == {0}
 
 
@@ -108,14 +99,14 @@ def test_collect_takes_the_longest_run_of_a_seed(tmp_path, write_online):
     write_online(tmp_path, "long", 0, returns=(2, 3, 9))
     collection = collect([tmp_path])
     assert [each.run.name for each in collection.measured] == ["long"]
-    assert folders(collection)["short/0"].reason.startswith("superseded")
+    assert left_out(collection)["short/0"].startswith("superseded")
 
 
 def test_collect_passes_over_an_earlier_attempt(tmp_path, write_online):
     folder = write_online(tmp_path, "a", 0)
     shutil.copytree(folder, folder.with_name(folder.name + ".unfinished-1"))
     assert len(collect([tmp_path]).measured) == 1
-    assert set(folders(collect([tmp_path]))) == {"a/0", "lfm_reward/0"}
+    assert not left_out(collect([tmp_path]))
 
 
 def test_collect_finds_the_same_runs_from_any_level_once(tmp_path, write_online):

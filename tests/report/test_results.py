@@ -2,8 +2,8 @@
 
 import pytest
 
-from ialp.report.inventory import coverage_table, missing_places
-from ialp.report.results import comparison_table, exploration_table, paper_figures, paper_table
+from ialp.report.inventory import missing_table
+from ialp.report.results import comparison_table, paper_figures, paper_table
 from ialp.report.statistics import Estimate
 from ialp.report.tables import BEST, SECOND
 from tests.helpers.finished_runs import SET, marks, rows, worlds
@@ -11,48 +11,38 @@ from tests.helpers.finished_runs import SET, marks, rows, worlds
 
 def test_paper_table_is_of_its_moment_with_the_papers_figure_beside_it(runs):
     first, after, end = (paper_table(key, worlds(runs)) for key in ("table3", "table4", "table5"))
-    assert rows(first, "LFM")["A2C"] == ["2", "2.50", "1.96", "1.25", "5.15", "2.00", "0.38"]
-    assert rows(after, "LFM")["A-iALP PolicySet"] == ["2", "6.50", "", "3.25", "", "2.00", ""]
-    assert rows(end, "LFM")["A2C"] == ["2", "11.00", "28.1", "5.50", "9.29", "2.00", "3.00"]
-    assert rows(end, "LFM")["frozen iALP"][:3] == ["2", "5.50", "11.2"]  # nothing trains it: the same at any time
+    assert rows(first, "LFM")["A2C"] == ["2", "0", "2.50", "1.96", "1.25", "5.15", "2.00", "0.38"]
+    assert rows(after, "LFM")["A-iALP PolicySet"] == ["2", "1,000", "6.50", "", "3.25", "", "2.00", ""]
+    assert rows(end, "LFM")["A2C"] == ["2", "2,000", "11.00", "28.1", "5.50", "9.29", "2.00", "3.00"]
+    assert rows(end, "LFM")["frozen iALP"][:4] == ["2", "0", "5.50", "11.2"]  # nothing trains it: the same at any time
     assert "A-iALP PolicySet" not in rows(first, "LFM")  # on the first day it is the frozen policy
 
 
 def test_paper_table_has_references_and_does_not_rank_them(runs):
     for key in ("table3", "table4", "table4b", "table5"):
         table = paper_table(key, worlds(runs))
-        assert [row[0].text for row in table.sections[0].apart] == ["random", "popularity", "most similar", "greedy"]
-        assert rows(table, "LFM")["greedy"][1] == "84.63"
-        assert not any(cell.rank for row in table.sections[0].apart for cell in row)
+        found = rows(table, "LFM, references")
+        assert list(found) == ["random", "popularity", "most similar", "greedy"] and found["greedy"][2] == "84.63"
+        assert not any(cell.rank for row in table.sections["LFM, references"] for cell in row)
 
 
 def test_paper_table_marks_best_and_second(runs):
     table = paper_table("table5", worlds(runs))
-    assert marks(table, "LFM", column=2) == {"A2C": SECOND, "frozen iALP": 0, "A-iALP PolicySet": BEST}
-    assert set(marks(table, "LFM", column=6).values()) == {BEST}  # R_avg is 2 for all: level
+    assert marks(table, "LFM", column=3) == {"A2C": SECOND, "frozen iALP": 0, "A-iALP PolicySet": BEST}
+    assert set(marks(table, "LFM", column=7).values()) == {BEST}  # R_avg is 2 for all: level
 
 
 def test_paper_table_keeps_unrounded_figures(runs):
-    (section,) = paper_table("table5", worlds(runs)).sections
-    (cells,) = [each for each in section.rows if each[0].text == "A-iALP PolicySet"]
-    assert cells[2].value == Estimate(20.5, 20.0, 21.0, 2)
+    table = paper_table("table5", worlds(runs))
+    (cells,) = [each for each in table.sections["LFM"] if each[0].text == "A-iALP PolicySet"]
+    assert cells[3].value == Estimate(20.5, 20.0, 21.0, 2)
 
 
 def test_paper_table_counts_a_short_run_until_its_end(runs, write_online):
     write_online(runs, "scratch", 2, returns=(4, 5))
     world = worlds(runs)
-    assert rows(paper_table("table3", world), "LFM")["A2C"][:2] == ["3", "3.00"]
-    assert rows(paper_table("table5", world), "LFM")["A2C"][:2] == ["2", "11.00"]
-
-
-def test_paper_table_marks_a_method_of_other_steps_and_does_not_rank_it(runs, write_online):
-    for seed in (0, 1):
-        write_online(runs, "mine", seed, algorithm="callbacks.mine.PPO", returns=(2, 90, 99), steps=30_000)
-    table = paper_table("table5", worlds(runs))
-    assert rows(table, "LFM")["mine †"][1] == "99.00"
-    assert marks(table, "LFM", column=2)["mine †"] == 0
-    assert marks(table, "LFM", column=2)["A-iALP PolicySet"] == BEST
-    assert table.notes[-1] == "† mine in LFM: after 60,000 environment steps, the others after 2,000; not ranked."
+    assert rows(paper_table("table3", world), "LFM")["A2C"][:3] == ["3", "0", "3.00"]
+    assert rows(paper_table("table5", world), "LFM")["A2C"][:3] == ["2", "2,000", "11.00"]
 
 
 def test_paper_table_compares_epochs_of_whole_episodes_by_environment_steps(runs, write_online):
@@ -62,10 +52,9 @@ def test_paper_table_compares_epochs_of_whole_episodes_by_environment_steps(runs
         write_online(runs, "pg", seed, returns=(1, 2, 3, 4 + seed, 5, 6, 8 + seed), steps=350 + 10 * seed, **pg)
     (world,) = worlds(runs)
     early = rows(paper_table("table4", [world]), "LFM")
-    assert early["PG"][:2] == ["2", "4.21"]  # the mean of 3 + 300/350 and 3 + 2·280/360
+    assert early["PG"][:3] == ["2", "1,000", "4.21"]  # the mean of 3 + 300/350 and 3 + 2·280/360
     end = paper_table("table5", [world])
-    assert rows(end, "LFM")["PG"][:2] == ["2", "8.50"]
-    assert end.notes[-1] == "PG in LFM: after 2,130 environment steps, the others after 2,000."
+    assert rows(end, "LFM")["PG"][:3] == ["2", "2,130", "8.50"]
 
 
 def test_paper_table_leaves_out_a_run_that_ended_long_before(runs, write_online):
@@ -73,40 +62,31 @@ def test_paper_table_leaves_out_a_run_that_ended_long_before(runs, write_online)
     write_online(runs, "pg", 0, returns=(1, 2, 3, 4, 5, 6, 8), steps=350, **pg)
     write_online(runs, "pg", 1, returns=(1, 90), steps=350, **pg)
     table = paper_table("table4", worlds(runs))
-    assert rows(table, "LFM")["PG"][:2] == ["1", "3.86"]
+    assert rows(table, "LFM")["PG"][:3] == ["1", "1,000", "3.86"]
     assert rows(paper_table("table3", worlds(runs)), "LFM")["PG"][0] == "2"
 
 
 def test_paper_table_has_rows_for_variants_and_methods_of_ones_own(runs, write_online):
     write_online(runs, "scratch", 7, lr=0.003)
     write_online(runs, "other_name", 0, lr=0.01)
+    write_online(runs, "greedy", 0, exploration="ialp.rl.Greedy")
     write_online(runs, "mine", 0, scheme="callbacks.mine.Scheme")
     names = set(rows(paper_table("table5", worlds(runs)), "LFM"))
-    assert {"A2C", "A2C (lr 0.003)", "A2C (other_name)", "mine"} <= names
-
-
-def test_exploration_table_has_explorations_side_by_side(runs, write_online):
-    write_online(runs, "scratch_greedy", 0, exploration="ialp.rl.Greedy", returns=(2, 3, 4))
-    write_online(runs, "scratch_eps", 0, exploration="ialp.rl.EpsilonGreedy", returns=(2, 3, 30))
-    assert not any("," in name for name in rows(paper_table("table5", worlds(runs)), "LFM"))
-    table = exploration_table(worlds(runs))
-    assert table.columns == ["method", "ε-greedy", "categorical", "greedy"]
-    assert rows(table, "LFM") == {"A2C": ["30.00", "11.00", "4.00"], "A-iALP PolicySet": ["–", "20.50", "–"]}
-    assert [cell.rank for cell in table.sections[0].rows[0]] == [0, BEST, SECOND, 0]
+    assert {"A2C", "A2C (lr 0.003)", "A2C (other_name)", "A2C (greedy)", "mine"} <= names
 
 
 def test_comparison_table_agrees_with_hand_computed_figures(runs):
     table = comparison_table(worlds(runs))
     # At e = 0 the frozen policy has 5, 6 and A2C 2, 3; at the end the set has 20, 21 and A2C 10, 12.
-    assert rows(table, "LFM, e = 0")["frozen iALP against A2C"] == ["2", "+3.00", "2.20", "1.00"]
-    assert rows(table, "LFM, at the end")["A-iALP PolicySet against A2C"] == ["2", "+9.50", "1.86", "1.00"]
+    assert rows(table, "LFM, e = 0")["frozen iALP against A2C"] == ["2", "3.00", "2.20", "1.00"]
+    assert rows(table, "LFM, at the end")["A-iALP PolicySet against A2C"] == ["2", "9.50", "1.86", "1.00"]
 
 
 def test_comparison_table_compares_our_methods_whatever_their_algorithm(runs, write_online):
     for seed in (0, 1):
         write_online(runs, "set_pg", seed, scheme=SET, algorithm="ialp.rl.Reinforce", returns=(5, 6, 30 + seed))
     found = rows(comparison_table(worlds(runs)), "LFM, at the end")
-    assert found["A-iALP PolicySet, PG against A2C"] == ["2", "+19.50", "2.77", "1.00"]
+    assert found["A-iALP PolicySet, PG against A2C"] == ["2", "19.50", "2.77", "1.00"]
     assert ("A-iALP PolicySet against A-iALP PolicySet, PG" in found) != (
         "A-iALP PolicySet, PG against A-iALP PolicySet" in found
     )
@@ -114,14 +94,12 @@ def test_comparison_table_compares_our_methods_whatever_their_algorithm(runs, wr
 
 
 def test_paper_table_is_unchanged_by_shorter_trials_beside_the_methods(runs, write_online):
-    before = paper_table("table5", worlds(runs)).sections[0].rows
+    before = {name: cells[2] for name, cells in rows(paper_table("table5", worlds(runs)), "LFM").items()}
     for number in range(4):  # more of them than there are methods, each with one seed and another length
         write_online(runs, f"trial{number}", 9, scheme=SET, returns=(5, 99), steps=700, lr=0.1 + number)
-    table = paper_table("table5", worlds(runs))
-    assert [row for row in table.sections[0].rows if "trial" not in row[0].text] == before
-    compared = comparison_table(worlds(runs))
-    assert not [name for name in rows(compared, "LFM, at the end") if "trial" in name]
-    assert compared.notes[-1] == "Left out: 4 figures of methods that have one seed, where others have more."
+    found = rows(paper_table("table5", worlds(runs)), "LFM")
+    assert {name: cells[2] for name, cells in found.items() if "trial" not in name} == before
+    assert not [name for name in rows(comparison_table(worlds(runs)), "LFM, at the end") if "trial" in name]
 
 
 def test_paper_table_keeps_the_method_where_whole_episodes_are_a_little_longer(runs, write_online):
@@ -129,19 +107,15 @@ def test_paper_table_keeps_the_method_where_whole_episodes_are_a_little_longer(r
     for seed in (0, 1):
         write_online(runs, "set_episodes", seed, scheme=SET, **episodes)
     table = rows(paper_table("table5", worlds(runs)), "LFM")
-    assert table["A-iALP PolicySet"][1] == "20.50"
-    assert table["A-iALP PolicySet (whole episodes)"][1] == "30.00"
+    assert table["A-iALP PolicySet"][2] == "20.50"
+    assert table["A-iALP PolicySet (set_episodes)"][2] == "30.00"
 
 
-def test_coverage_table_names_the_seeds_that_are_missing(runs):
-    table = coverage_table(worlds(runs))
-    assert rows(table, "LFM")["A2C"] == ["2 of 10", "2 of 5", "2 of 5", "2 of 5"]
-    assert rows(table, "LFM")["DQN"][0] == "0 of 10"
-    assert rows(table, "LFM")["LLMOnline"] == ["–", "–", "–", "0 of 5"]
-    assert rows(table, "Industry: no run at all")["PG"][-1] == "0 of 5"
-    assert "LLMOnline" not in rows(table, "Coat")  # the paper has it on the two others
-    found = [rows(table, section.heading).values() for section in table.sections]
-    assert missing_places(table) == sum(" of " in text for values in found for cells in values for text in cells)
+def test_missing_table_counts_the_seeds_that_are_there(runs):
+    table = missing_table(worlds(runs))
+    assert table.columns == ["method", "LFM", "Industry", "Coat"]
+    found = rows(table, "")
+    assert found["A2C"] == ["2", "0", "0"] and found["LLMOnline"] == ["0", "0", "–"]  # the paper has it on two
 
 
 def test_worlds_of_are_told_by_their_reward_run_and_come_in_the_papers_order(tmp_path, write_online):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap, mannwhitneyu
 
-from ialp.report.statistics import band, mean, paired_difference, probability_of_improvement, ratio_of_means, regret
+from ialp.report.statistics import band, mean, paired_difference, probability_of_improvement, ratio_of_means
 
 VALUES = [3.1, 4.7, 2.2, 5.9, 4.1]
 
@@ -81,20 +81,3 @@ def test_band_is_the_interval_at_every_point():
     assert (low[0], high[0]) == pytest.approx(of_scipy(([1.0, 2.0, 4.0],), np.mean))
     assert np.all(low <= average) and np.all(average <= high)
     assert all((each == curves[0]).all() for each in band(curves[:1]))
-
-
-def test_regret_is_the_area_below_the_level_per_step():
-    # Level 10. 6 until step 2, then a line up to 10 at step 4, level from there: (4·2 + 4·2/2) / 10.
-    assert regret(np.array([2, 4, 10]), np.array([6.0, 10.0, 10.0]), level=10, horizon=10) == pytest.approx(1.2)
-    assert regret(np.array([0, 100]), np.array([3.0, 3.0]), level=10, horizon=10) == pytest.approx(7.0)
-
-
-def test_regret_above_the_level_is_zero():
-    # From 8 to 14 over ten steps the curve meets 10 at step 10/3: a triangle of area 10/3.
-    assert regret(np.array([0, 10]), np.array([8.0, 14.0]), level=10, horizon=10) == pytest.approx(
-        2 * (10 / 3) / 2 / 10
-    )
-    assert regret(np.array([0, 10]), np.array([14.0, 8.0]), level=10, horizon=10) == pytest.approx(
-        2 * (10 / 3) / 2 / 10
-    )
-    assert regret(np.array([0, 10]), np.array([12.0, 11.0]), level=10, horizon=10) == 0

@@ -1,33 +1,24 @@
-"""A table in Markdown, LaTeX and CSV."""
+"""A table in Markdown and CSV."""
 
 import csv
 import io
 
 from ialp.report.statistics import Estimate
-from ialp.report.tables import BEST, SECOND, Cell, Section, Table, comma_separated, latex, markdown, number, ranks, row
+from ialp.report.tables import BEST, SECOND, Cell, Table, comma_separated, markdown, number, ranks, row
 
 ROWS = [
     row("a_b & c|d", 2, Cell(Estimate(3.0004, 2.5, 3.5, 2), BEST), 1.234),
     row("ε-greedy", 1, Cell(Estimate(2.0), SECOND), "n/a"),
 ]
 COLUMNS = ["method", "seeds", "R_avg", "paper"]
-TABLE = Table("t", "Title, 100 %", COLUMNS, [Section("LFM", ROWS, [row("random", "", 1.0, None)])], ["A note."])
+TABLE = Table("t", "Title, 100 %", COLUMNS, {"LFM": [*ROWS, row("random", "", 1.0, None)]}, ["A note."])
 
 
 def test_markdown_marks_ranks_and_escapes_bars():
     lines = markdown(TABLE).splitlines()
     assert lines[0] == "**Title, 100 %**" and "*LFM*" in lines and lines[-1] == "A note."
     assert r"| a_b & c\|d | 2 | **3.00** [2.50, 3.50] | 1.23 |" in lines
-    assert "| ε-greedy | 1 | <ins>2.00</ins> | n/a |" in lines and "| *random* |  | *1.00* | *–* |" in lines
-
-
-def test_latex_is_escaped_and_balanced():
-    text = latex(TABLE)
-    assert r"a\_b \& c|d & 2 & \textbf{3.00} {\scriptsize [2.50, 3.50]} & 1.23 \\" in text
-    assert r"$\epsilon$-greedy & 1 & \underline{2.00} & n/a \\" in text and r"\caption{Title, 100 \%}" in text
-    assert text.count("{") == text.count("}")
-    rows = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
-    assert {line.count(" & ") for line in rows} == {3}
+    assert "| ε-greedy | 1 | <ins>2.00</ins> | n/a |" in lines and "| random |  | 1.00 | – |" in lines
 
 
 def test_csv_holds_unrounded_figures_and_the_ends_of_intervals():
@@ -44,8 +35,8 @@ def test_csv_of_an_empty_table_has_a_header():
 
 
 def test_number_has_a_true_minus_and_fewer_decimals_from_100_on():
-    shown = number(-0.3), number(99.991), number(123.45), number(2, signed=True)
-    assert shown == ("−0.30", "99.99", "123.5", "+2.00")
+    shown = number(-0.3), number(99.991), number(123.45)
+    assert shown == ("−0.30", "99.99", "123.5")
 
 
 def test_ranks_share_what_is_equal():
