@@ -73,8 +73,8 @@ class PromptDataModule(Recorded, LightningDataModule):
             if value < 1:
                 raise UserError(f"data.{name} is {value}: it must be at least 1")
         self.source = log
-        self.interactions, self.validation = interactions, validation
-        self.calibration, self.held_out = calibration, held_out
+        self.interactions, self.validation, self.calibration = interactions, validation, calibration
+        self.held_out = held_out
         self.none_share, self.candidates = none_share, candidates
         self.batch_size, self.prompt, self.seed = batch_size, prompt or PromptFormat(), seed
         self.log: Log

@@ -48,13 +48,10 @@ class AskedAhead:
         threading.Thread(target=judge, name="judge", daemon=True).start()
 
     def answer(self) -> Judgement:
-        """The judgement of what was asked.
-
-        Raises: what `Oracle.judge` raised.
-        """
+        """The judgement of what was asked; raises what `Oracle.judge` raised."""
         assert self._future is not None, "nothing was asked"
-        future = self._until_done(self._future)
-        self._future = None
+        future = self._future
+        self.close()
         return future.result()
 
     def close(self, at_once: bool = False) -> None:
@@ -68,11 +65,6 @@ class AskedAhead:
         if at_once:
             self.oracle.backend.interrupted = True
             wait([self._future], timeout=PATIENCE)
-        else:
-            self._until_done(self._future)
+        while not at_once and not self._future.done():
+            wait([self._future], timeout=WAKE_EVERY)
         self._future = None
-
-    def _until_done(self, future: "Future[Judgement]") -> "Future[Judgement]":
-        while not future.done():
-            wait([future], timeout=WAKE_EVERY)
-        return future

@@ -25,14 +25,12 @@ BUSY_SECONDS = 60.0
 DAY = 86_400
 ANEW = "delete the file to ask anew, or name another one"
 WRITABLE = "make it and its folder writable, or name another file"
-BUSY = "another process holds it; run again when that is done"
 WAYS_OUT = {
     sqlite3.SQLITE_FULL: "make room on its disk; what was stored before is whole",
     sqlite3.SQLITE_IOERR: "see that its disk has room and can be reached; what was stored before is whole",
     sqlite3.SQLITE_READONLY: WRITABLE,
     sqlite3.SQLITE_CANTOPEN: WRITABLE,
-    sqlite3.SQLITE_BUSY: BUSY,
-    sqlite3.SQLITE_LOCKED: BUSY,
+    sqlite3.SQLITE_BUSY: "another process holds it; run again when that is done",
 }
 
 
@@ -150,12 +148,7 @@ class JudgementCache:
 
 
 def connect(path: str) -> sqlite3.Connection:
-    """A connection to the cache at `path`, made where it is missing; any thread may use it, one at a time.
-
-    Raises:
-        UserError: It is another program's database.
-        sqlite3.DatabaseError, OSError: It cannot be read, made or written.
-    """
+    """A connection to the cache at `path`, made where it is missing; any thread may use it, one at a time."""
     if path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level="IMMEDIATE", check_same_thread=False)

@@ -61,11 +61,8 @@ def pick_calibrated(log_probabilities: Tensor, scores: Tensor, threshold: float)
 def fit_none(with_target: Tensor, without_target: Tensor, answer: Tensor, none_share: float) -> NoneCalibration:
     """The threshold with the most right answers, if a share `none_share` of questions has None as theirs.
 
-    Args:
-        with_target: (n, K + 1) log-probabilities of questions that hold the true item.
-        without_target: (m, K + 1) of questions that do not.
-        answer: (n,) index of the true item.
-        none_share: 0 to 1.
+    with_target (n, K + 1) are log-probabilities of questions that hold the true item, at answer (n,); without_target
+    (m, K + 1) those of questions that do not.
     """
     best_is_true = with_target[:, :-1].argmax(1) == answer
     none_with, none_without = with_target[:, -1].exp().double(), without_target[:, -1].exp().double()

@@ -52,7 +52,7 @@ class OracleConfig:
             threshold = NoneCalibration.load(self.adapter).threshold
         return Oracle(
             load_judge(self.judge, self.adapter),
-            JudgementCache(Path(self.cache)),
+            JudgementCache(self.cache),
             PromptTemplate(*words, log.attribute_names, path=self.template),
             log.catalogue,
             self.judging,
@@ -74,12 +74,11 @@ def load_judge(judge: JudgeBackend | Mapping[str, Any] | None, adapter: str | Pa
             f"judge is {judge!r}, not class_path and init_args: on the command line --judge.init_args.KEY VALUE "
             "changes that of all stages; for one stage give the whole: {class_path: CLASS, init_args: {KEY: VALUE}}"
         )
-    backend = judge if isinstance(judge, JudgeBackend) else instantiate(judge)
+    backend = judge if isinstance(judge, JudgeBackend) else _instance(judge)
     return backend if adapter is None else backend.tuned(adapter)
 
 
-def instantiate(judge: Mapping[str, Any]) -> JudgeBackend:
-    """The instance that class_path and init_args describe, checked against the constructor's types."""
+def _instance(judge: Mapping[str, Any]) -> JudgeBackend:
     from jsonargparse import ArgumentError, ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)

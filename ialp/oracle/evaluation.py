@@ -98,9 +98,9 @@ def print_evaluations(rows: Mapping[str, Mapping[str, Any]], questions: int, num
     from rich.table import Table
 
     table = Table(title=f"Oracle on {questions} held-out questions, {num_candidates} candidates each")
-    columns = ("", "true item picked", "ranked first", "None: item there", "None: item missing", "mass on labels")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left")
+    table.add_column("")
+    for column in ("true item picked", "ranked first", "None: item there", "None: item missing", "mass on labels"):
+        table.add_column(column, justify="right")
     chance = f"{1 / (num_candidates + 1):.3f}"
     table.add_row("chance", chance, f"{1 / num_candidates:.3f}", chance, chance, "")
     for name, row in rows.items():

@@ -57,8 +57,7 @@ class Oracle:
         template: What makes a prompt of a history and its candidates.
         catalogue: The items' texts.
         judging: How answers become picks.
-        budget: How many prompts the model may be asked in all; None is no limit. Cached answers are free.
-            `share` divides it among processes.
+        budget: How many prompts the model may be asked in all, by all processes; None is no limit.
         none_threshold: Probability of None from which on it is the pick; None (the value): where it is the largest.
 
     Attributes:
@@ -87,7 +86,7 @@ class Oracle:
         self.identity = JudgeId(backend.fingerprint, backend.name)
 
     def share(self, rank: int, ranks: int) -> None:
-        """From now on this is one of `ranks` processes that ask, whose budgets and limits add up to what was given."""
+        """From now on this is one of `ranks` processes that share budget and limits."""
         self._share = rank, ranks
         self.backend.share(rank, ranks)
 

@@ -42,7 +42,7 @@ class Questions:
 
     @property
     def num_candidates(self) -> int:
-        """K."""
+        """K, the number of items to choose from."""
         return len(self.candidates[0])
 
     @property

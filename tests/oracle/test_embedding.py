@@ -56,7 +56,7 @@ def test_embedding_oracle_scores_are_mean_cosines(model, catalogue, template):
 
 
 def test_embedding_oracle_it_is_tuned_saved_and_loaded(model, catalogue, template, tmp_path):
-    judge = EmbeddingOracle(model, scale=3.0, batch_size=7)
+    judge = EmbeddingOracle(model, scale=3.0)
     judge.prepare(catalogue)
     tuner = judge.tuner(None)
     with torch.no_grad():
@@ -64,7 +64,7 @@ def test_embedding_oracle_it_is_tuned_saved_and_loaded(model, catalogue, templat
     tuner.save(tmp_path / "oracle")
     tuned = judge.tuned(tmp_path)
     tuned.prepare(catalogue)
-    assert (tuned.model, tuned.batch_size) == (model, 7)
+    assert (tuned.model, tuned.device) == (model, judge.device)
     assert tuned.none_threshold * tuned.scale == pytest.approx(2.0) and tuned.scale == pytest.approx(3.0)
     assert tuned.fingerprint != judge.fingerprint
     with pytest.raises(UserError, match="tuned for EmbeddingOracle, not for LexicalOracle"):

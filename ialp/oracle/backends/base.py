@@ -28,12 +28,9 @@ class BudgetExceeded(UserError):  # noqa: N818 - a clean stop
 
 @dataclass
 class LoRA:
-    """Low-rank adapters, as PEFT takes them.
+    """Low-rank adapters, with PEFT's arguments: rank r, the update scaled by alpha / rank, dropout on their inputs.
 
     Attributes:
-        rank: Width r of the two factors.
-        alpha: The update is scaled by alpha / rank.
-        dropout: On the adapters' inputs.
         target_modules: Names of the layers that get one, or "all-linear": every linear layer but the output head.
         modules_to_save: Layers trained as a whole and saved with the adapter, such as the embeddings.
     """
@@ -58,7 +55,7 @@ class Tuner(nn.Module, ABC):
 
     def parameter_groups(self, lr: float) -> Iterable[dict[str, Any]]:
         """What the optimiser gets; a judge may scale the learning rate to its own parameters."""
-        return [{"params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]
+        return [{"params": [each for each in self.parameters() if each.requires_grad], "lr": lr}]
 
 
 class Untuned(Tuner):
@@ -149,7 +146,7 @@ class JudgeBackend(Recorded, ABC):
         """Give back the memory of a model that is not asked for now; the next question loads it again."""
 
     def share(self, rank: int, ranks: int) -> None:
-        """Called before the first question, where `ranks` processes ask: limits of its own are theirs together."""
+        """Called before the first question, where `ranks` processes ask and share limits of the judge."""
 
     @property
     def counts(self) -> dict[str, int]:

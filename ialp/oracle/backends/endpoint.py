@@ -66,11 +66,6 @@ class Endpoint:
 
     No message of its errors holds the key, and none is chained to one that does.
 
-    Args:
-        base_url: Of the API.
-        api_key_env: Name of the environment variable with the key; None where the server asks for none.
-        limits: Timeout, retries and the most that may be asked.
-
     Attributes:
         requests: Requests sent so far, failed ones included.
         tokens: What they took, as the server counts.

@@ -111,5 +111,5 @@ def hash_folder(folder: Path) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """The gist of an error message of many lines."""
+    """The first line of an error's message."""
     return next(iter(str(error).splitlines()), type(error).__name__)

@@ -34,7 +34,12 @@ class SimilarityJudge(JudgeBackend):
     def __init__(self, none_threshold: float, scale: float, adapter: str | None = None):
         self.none_threshold, self.scale, self.adapter = none_threshold, scale, adapter
         if adapter is not None:
-            self.none_threshold, self.scale = self._read_tuned(find_oracle(adapter) / ORACLE_FILE)
+            path = find_oracle(adapter) / ORACLE_FILE
+            learnt = json.loads(path.read_text()) if path.is_file() else {}
+            if learnt.get("judge") != type(self).__name__:
+                tuned = learnt.get("judge", "another judge")
+                raise UserError(f"{path}: tuned for {tuned}, not for {type(self).__name__}; tune anew")
+            self.none_threshold, self.scale = learnt["none_threshold"], learnt["scale"]
         self.catalogue: Catalogue | None = None
         self._rows: dict[str, int] = {}
         self._vectors: Any = None
@@ -46,7 +51,6 @@ class SimilarityJudge(JudgeBackend):
     @property
     def model_identity(self) -> str | None:
         """What tells the maker of the vectors from others of the same class."""
-        return None
 
     @property
     @override
@@ -92,22 +96,11 @@ class SimilarityJudge(JudgeBackend):
         except KeyError as error:
             raise ValueError(f"{error} is not a text of the catalogue that was prepared") from None
 
-    def _read_tuned(self, path: Path) -> tuple[float, float]:
-        """Threshold and scale that a tuning of a judge of this class has found."""
-        learnt = json.loads(path.read_text()) if path.is_file() else {}
-        if learnt.get("judge") != type(self).__name__:
-            tuned = learnt.get("judge", "another judge")
-            raise UserError(f"{path}: tuned for {tuned}, not for {type(self).__name__}; tune anew")
-        return learnt["none_threshold"], learnt["scale"]
-
 
 class LexicalOracle(SimilarityJudge):
     """Scores a candidate by its mean tf-idf cosine with the items of the history.
 
-    Args:
-        none_threshold: None is picked when every candidate scores less, in cosine (0 to 1).
-        scale: How sure the judge is; it does not change the pick.
-        adapter: A run folder of OracleTuning, whose threshold and scale replace the two.
+    Arguments are those of `SimilarityJudge`.
     """
 
     def __init__(self, none_threshold: float = 0.02, scale: float = 20.0, adapter: str | None = None):
@@ -130,10 +123,7 @@ class EmbeddingOracle(SimilarityJudge):
 
     Args:
         model: A folder of sentence-transformers, or a model of the hub.
-        none_threshold: None is picked when every candidate scores less, in cosine (-1 to 1); OracleTuning fits it.
-        scale: How sure the judge is; it does not change the pick.
-        adapter: A run folder of OracleTuning, whose threshold and scale replace the two.
-        batch_size: Texts per forward pass.
+        none_threshold, scale, adapter: As of `SimilarityJudge`.
         device: "cpu", "cuda", or "auto": the GPU where there is one.
     """
 
@@ -143,11 +133,10 @@ class EmbeddingOracle(SimilarityJudge):
         none_threshold: float = 0.2,
         scale: float = 20.0,
         adapter: str | None = None,
-        batch_size: int = 64,
         device: str = "auto",
     ):
         super().__init__(none_threshold, scale, adapter)
-        self.model, self.batch_size, self.device = model, batch_size, device
+        self.model, self.device = model, device
 
     @property
     @override
@@ -173,7 +162,7 @@ class EmbeddingOracle(SimilarityJudge):
                 "name a folder or a model of the hub"
             ) from error
         options: dict[str, Any] = {"normalize_embeddings": True, "show_progress_bar": False}
-        vectors = np.asarray(network.encode(texts, batch_size=self.batch_size, **options), np.float32)
+        vectors = np.asarray(network.encode(texts, **options), np.float32)
         return vectors * np.array([bool(text) for text in texts], np.float32)[:, None]
 
 
