@@ -54,9 +54,6 @@ class Oracle:
     Args:
         backend: The judge that is asked what the cache does not know.
         cache: Where judgements are kept; None keeps them in memory.
-        template: What makes a prompt of a history and its candidates.
-        catalogue: The items' texts.
-        judging: How answers become picks.
         budget: How many prompts the model may be asked in all, by all processes; None is no limit.
         none_threshold: Probability of None from which on it is the pick; None (the value): where it is the largest.
 

@@ -36,11 +36,7 @@ def load_tokenizer(model: str, revision: str | None = None) -> "PreTrainedTokeni
 def load_model(
     model: str, revision: str | None, dtype: str, device: str, quantization: str = "none"
 ) -> "PreTrainedModel":
-    """The weights in `dtype` on `device`, in evaluation mode; with nf4 those of the linear layers take 4 bits each.
-
-    Raises:
-        UserError: Neither a folder with a causal LM nor a hub name that can be reached, or 4 bits cannot be had here.
-    """
+    """The weights in `dtype` on `device`, in evaluation mode; with nf4 those of the linear layers take 4 bits each."""
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 

@@ -21,10 +21,7 @@ class LoRATuner(Tuner):
     Over the whole vocabulary, because the format of the answer is to be learnt, too.
 
     Args:
-        network: The base model; its own weights stay as they are.
-        tokenizer: Its tokenizer.
         name: Of the model, for error messages.
-        lora: Which adapters to add.
         about: What `oracle.json` says about the base model.
         checkpointing: Keep the layers' inputs alone, and compute the rest again on the way back.
     """

@@ -10,8 +10,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 class SharedPrefix(DynamicLayer):
     """One layer's keys and values (1, heads, P, D) of a prefix, for batches of any size.
 
-    What a pass adds is not kept: scoring reads only the last position, so that no more than one layer's keys and
-    values are in memory at a time, and nothing has to be copied before a pass or undone after it.
+    What a pass adds is not kept: scoring reads only the last position, and nothing has to be undone after a pass.
     """
 
     def __init__(self, keys: Tensor, values: Tensor):

@@ -23,7 +23,6 @@ class LabelScorer:
 
     Args:
         model: A causal LM of transformers, with or without a PEFT adapter around it.
-        tokenizer: Its tokenizer.
         name: Of the model, for error messages.
         batch_tokens: Tokens of a forward pass, padding included, the shared prefix not; None: all prompts in one pass.
         frozen: The weights stay as they are, so that the prefix is computed once and not once per batch.
@@ -53,7 +52,8 @@ class LabelScorer:
         """
         prompts: list[list[int]] = self.tokenizer(questions.prompts)["input_ids"]
         longest = max(map(len, prompts))
-        if longest > (limit := context_length(self.model.config)):
+        limit = getattr(self.model.config, "max_position_embeddings", None) or 1 << 30  # some models have no limit
+        if longest > limit:
             raise UserError(
                 f"a prompt of {longest} tokens does not fit into the {limit} of {self.name}: "
                 "lower the log's max_words, the history's length or the number of candidates"
@@ -145,11 +145,6 @@ def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
     """How many tokens two sequences begin with in common."""
     pairs = zip(left, right, strict=False)
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-def context_length(config: Any) -> int:
-    """The longest prompt that a model takes; models without a limit take any."""
-    return getattr(config, "max_position_embeddings", None) or 1 << 30
 
 
 def label_log_probabilities(logits: Tensor, label_ids: Tensor) -> tuple[Tensor, Tensor]:
