@@ -35,6 +35,7 @@ class OnlineEpisodes(OnlineAdapt):
         self.environment_steps += int(sum_over_ranks(lengths.sum()))
         self.episodes.add(rewards.sum(1), lengths)
         self.scheme.on_episode_end(env.user, rewards.sum(1))
+        self.algorithm.on_rollout(self.scheme)
 
     def play(self) -> tuple[Tensor, Tensor]:
         """Rewards (B, T) of one episode of every user, 0 past its end, and who left before the horizon, (B,)."""

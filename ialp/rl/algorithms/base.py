@@ -46,5 +46,8 @@ class Algorithm(Recorded, ABC):
                 "name another `pretrained`, or go on with DQN"
             )
 
+    def on_rollout(self, policy: Policy) -> None:
+        """Called by `OnlineEpisodes` when all users have played an episode, before the updates from these."""
+
     def on_update(self, policy: Policy, updates: int) -> None:
         """Called after every gradient step, of which there have been `updates`."""

@@ -38,20 +38,21 @@ class Reinforce(Algorithm):
 
     @override
     def refusal(self, policy: Policy, exploration: Exploration, whole_episodes: bool) -> str | None:
+        name = type(self).__name__
         if not whole_episodes:
             return (
-                "model.init_args.algorithm: Reinforce learns from the episodes that its policy has just played, and a "
+                f"model.init_args.algorithm: {name} learns from the episodes that its policy has just played, and a "
                 "replay buffer holds another policy's: set model.class_path to ialp.phases.OnlineEpisodes and "
                 "data.class_path to ialp.datamodules.OnPolicyDataModule, or take A2C"
             )
         if not policy.samples_policy:
             return (
-                f"model.init_args.algorithm: Reinforce learns from its policy's own actions, and in "
+                f"model.init_args.algorithm: {name} learns from its policy's own actions, and in "
                 f"model.init_args.scheme {type(policy).__name__} a judge acts, or one policy of a set alone: take A2C"
             )
         if not exploration.samples_policy:
             return (
-                f"model.init_args.algorithm: Reinforce learns from actions drawn from its policy, and "
+                f"model.init_args.algorithm: {name} learns from actions drawn from its policy, and "
                 f"model.init_args.exploration {type(exploration).__name__} draws otherwise: set it to "
                 f"ialp.rl.Categorical with temperature 1, or take A2C"
             )

@@ -117,6 +117,10 @@ class SampledSoftmax(Algorithm, nn.Module):
         self.seed = stream(torch.initial_seed() + global_rank(), "sampled items")
 
     @override
+    def on_rollout(self, policy: Policy) -> None:
+        self.algorithm.on_rollout(policy)
+
+    @override
     def on_update(self, policy: Policy, updates: int) -> None:
         self.algorithm.on_update(policy, updates)
         self.updates.fill_(updates)

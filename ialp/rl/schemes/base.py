@@ -92,8 +92,15 @@ class Scheme(Recorded, nn.Module, ABC):
 
     def parts(self, history: History, state: Tensor | None = None) -> list[LogPart]:
         """Log-weight, policy and states (B, D) of each policy of π̂; the learner's are `state` where it is given."""
-        state = self.learner.state(history) if state is None else state
-        return [(torch.zeros(()), self.learner, state)]
+        return [
+            (
+                torch.tensor(weight).log(),
+                policy,
+                state if state is not None and policy is self.learner else policy.state(history),
+            )
+            for weight, policy in self.mixture().values()
+            if weight > 0
+        ]
 
     def mask(self, history: History) -> Tensor:
         """(B, I) bool, True for the items that may follow."""
