@@ -26,7 +26,7 @@ class AmazonLog(FileLog):
 
     A review counts as a purchase: reviewerID makes the sequences, unixReviewTime (a day) their order; reviews of one
     day keep the file's order. The same review twice counts once. Texts lose their HTML; items without metadata or text
-    are left out, and so are products that nobody reviewed. All of that is counted.
+    are left out, and so are products that nobody reviewed. What is left out is counted.
 
     Args:
         root: Folder that holds both files.
