@@ -145,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
                 server.under_way -= 1
 
     def _reply(self, body: dict[str, Any], prompt: str, chat: bool) -> dict[str, Any]:
-        plan, count = self.server.plan, body.get("n", 1)
+        plan = self.server.plan
         listed = sorted(plan.listed(prompt).items(), key=lambda pair: -pair[1])
         text = plan.text(prompt) if plan.text else listed[0][0]
         logprobs: dict[str, Any] | None = None
@@ -156,8 +156,8 @@ class Handler(BaseHTTPRequestHandler):
             tops = dict(listed[: body["logprobs"]])
             logprobs = {"tokens": [text], "token_logprobs": [listed[0][1]], "top_logprobs": [tops]}
         content = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
-        choices = [{"index": index, "logprobs": logprobs, **content} for index in range(count)]
-        read, written = len(prompt.split()), count
+        choices = [{"index": 0, "logprobs": logprobs, **content}]
+        read, written = len(prompt.split()), 1
         usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
         return {"choices": choices, "model": body["model"]} | ({"usage": usage} if plan.usage else {})
 
