@@ -1,6 +1,6 @@
 """Diagnosis of a world: what its reference policies get, why their episodes end, and whether methods can differ."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -59,19 +59,12 @@ def play(policy: Choose, env: BatchEnv) -> Played:
     return Played(figures(episodes), torch.cat(responses), episodes.lengths, causes)
 
 
-def play_references(env: BatchEnv, log: Log, progress: Callable[[str], None] = lambda name: None) -> dict[str, Played]:
+def play_references(env: BatchEnv, log: Log) -> dict[str, Played]:
     """One episode of every user of `env` under every reference policy.
 
-    Args:
-        env: The test world; left at the last policy's final states.
-        log: Its training part gives the popularity, its catalogue the texts.
-        progress: Called with each policy's name before it plays.
+    `env` is left at the last policy's final states. The log gives popularity and texts.
     """
-    played = {}
-    for name, policy in reference_policies(env, log).items():
-        progress(name)
-        played[name] = play(policy, env)
-    return played
+    return {name: play(policy, env) for name, policy in reference_policies(env, log).items()}
 
 
 def degeneracy_warnings(

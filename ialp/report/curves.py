@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from ialp.report.plots import FLATTENING, GREY, add_legend, draw_curve, draw_references, finish, new_figure, save
+from ialp.report.plots import FLATTENING, add_legend, draw_curve, draw_references, finish, new_figure, save
 from ialp.report.summary import policy_name
 from ialp.runs.data import RunData
 
@@ -58,5 +58,3 @@ def _draw_panel(
     draw_references(axes, {name: each[column] for name, each in references.items() if column in each}, FLATTENING * top)
     finish(axes, "environment steps", PANELS[column], xmargin=0.01)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    if not axes.has_data():
-        axes.text(0.5, 0.5, "nothing measured yet", transform=axes.transAxes, ha="center", color=GREY)

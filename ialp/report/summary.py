@@ -19,8 +19,6 @@ NOTED = 0.05
 """Environment steps that differ by more than this fraction are noted below a table."""
 PLAIN_WIDTH = 150
 """Columns where the output is no terminal: no table is wider."""
-WORD_OVERLAP = "word overlap"
-"""Name of the judge that is no language model."""
 ANY = "any e"
 
 
@@ -89,43 +87,20 @@ def policy_name(run: RunData, policy: str) -> str:
 
 
 def notes(run: RunData) -> Iterator[str]:
-    """The lines below the table: what is missing, the judge, the time each stage took, the paths."""
-    if not run.done:
-        yield f"unfinished: no done.json in {run.folder}"
-    evaluation = run.evaluation()
-    if not len(evaluation):
-        yield "no evaluation yet: evaluation.csv is absent or empty"
-    yield from _epoch_lines(evaluation)
-    if not run.references():
-        yield "no reference policies: no references.json in the runs this one was built on"
-    yield from _judgement_lines(run)
-    times = {stage.name: float(stage.done["seconds"]) for stage in run.lineage if "seconds" in stage.done}
-    total = f" = {sum(times.values()):.0f}" if len(times) > 1 else ""
-    yield "seconds: " + (" + ".join(f"{name} {each:.0f}" for name, each in times.items()) or "not recorded") + total
-    yield f"run: {run.folder}"
-    curve = run.folder / "learning_curve.png"
-    yield f"learning curve: {curve if curve.is_file() else 'not drawn'}"
-
-
-def _epoch_lines(evaluation: pl.DataFrame) -> Iterator[str]:
-    """The length of an epoch, where it is not the paper's 1,000 environment steps."""
-    epochs, steps = max(evaluation.select("epoch", "environment_steps").iter_rows(), default=(0, 0))
+    """The lines below the table: the length of an epoch, judgements, the time each stage took, the paths."""
+    epochs, steps = max(run.evaluation().select("epoch", "environment_steps").iter_rows(), default=(0, 0))
     if abs(steps - EPOCH_STEPS * epochs) > NOTED * EPOCH_STEPS * epochs:
         mean = f"{steps / epochs:,.0f} environment steps"
         yield f"epochs of {mean} each, on average; the paper's e counts {EPOCH_STEPS:,}"
-
-
-def _judgement_lines(run: RunData) -> Iterator[str]:
-    """How many judgements the pre-training asked for, and of which model."""
-    judged = [ancestor.results["judgements"] for ancestor in run.lineage if ancestor.results.get("judgements")]
-    if not judged:
-        yield "judgements: none, nothing here was pre-trained"
-    for judgements in judged:
-        model = str(judgements.get("model", "unknown model"))
-        asked, hits = int(judgements.get("asked", 0)), int(judgements.get("cache_hits", 0))
-        yield f"judgements: {asked:,} asked of {model}, {hits:,} answered by the cache"
-        if WORD_OVERLAP in model.lower():
-            yield "judge: LexicalOracle (word overlap), no language model"
+    for stage in run.lineage:
+        if judgements := stage.results.get("judgements"):
+            asked, hits = int(judgements.get("asked", 0)), int(judgements.get("cache_hits", 0))
+            yield f"judgements: {asked:,} asked of {judgements.get('model')}, {hits:,} answered by the cache"
+    times = {stage.name: float(stage.done["seconds"]) for stage in run.lineage if "seconds" in stage.done}
+    total = f" = {sum(times.values()):.0f}" if len(times) > 1 else ""
+    yield "seconds: " + " + ".join(f"{name} {each:.0f}" for name, each in times.items()) + total
+    yield f"run: {run.folder}"
+    yield f"learning curve: {run.folder / 'learning_curve.png'}"
 
 
 def _triple(figures: Mapping[str, float]) -> str:

@@ -79,11 +79,6 @@ def test_draw_leaves_out_the_part_of_a_missing_file(run_folder, absent):
     assert draw(run_folder).is_file()
 
 
-def test_draw_says_where_nothing_was_measured(tmp_path, figure):
-    draw(tmp_path)
-    assert {text.get_text() for axes in figure[0].axes for text in axes.texts} == {"nothing measured yet"}
-
-
 def test_training_leaves_out_rows_of_other_loggers(run_folder):
     training = RunData(run_folder).training()
     assert len(training) == 100
