@@ -129,11 +129,6 @@ class OracleDataModule(Recorded, LightningDataModule):
         )
         self.buffer = ReplayBuffer(self.replay_capacity, seed + self.trainer.global_rank)
 
-    @property
-    def num_items(self) -> int:
-        """N of the catalogue."""
-        return self.log.catalogue.num_items
-
     @override
     def train_dataloader(self) -> DataLoader:
         assert self.trainer is not None

@@ -54,11 +54,6 @@ class UsersDataModule(Recorded, LightningDataModule):
         self.test_env = world.env(first_items, count, seed=seed, evaluation=True, first_user=first)
         self.env.reset()
 
-    @property
-    def num_items(self) -> int:
-        """N of the catalogue."""
-        return self.log.catalogue.num_items
-
     @override
     def val_dataloader(self) -> DataLoader:
         """One batch: `Evaluation` plays the test users when the validation epoch ends."""
