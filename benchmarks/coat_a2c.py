@@ -54,7 +54,7 @@ def train(arguments: list[str], threads: int) -> None:
 
     epochs: list[tuple[int, float]] = []
     torch.set_num_threads(threads)
-    cli = command_line(Timed, "fit", arguments)
+    cli = command_line(Timed, arguments)
     cli.fit()
     if not epochs:
         raise SystemExit("this run was finished already: name another --runs_dir or --seed_everything")

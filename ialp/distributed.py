@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_share(ranks: int, total: int, name: str) -> None:
-    """Whether so many ranks can have equal parts.
-
-    Raises:
-        UserError: They cannot.
-    """
+    """Refuse a number of ranks that cannot have equal parts."""
     if total % ranks:
         raise UserError(f"{name} is {total}, which {ranks} processes cannot share: choose a multiple of {ranks}")
 
@@ -43,11 +39,6 @@ class SharedBatches(DistributedSampler):
 
     Nothing is repeated or left out, so that sums and counts over all ranks are those of one process; where there would
     be fewer batches than ranks, they are smaller. It is a DistributedSampler by name, which Lightning leaves as it is.
-
-    Args:
-        trainer: whose ranks share; None: one process.
-        rows: of the data.
-        batch_size: rows per batch.
 
     Raises:
         UserError: There are fewer rows than ranks.

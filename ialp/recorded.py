@@ -85,12 +85,8 @@ def import_path(value: Any) -> str:
 def rebuild(described: Any, kind: type[Kind] | None = None) -> Kind:
     """The value of a `description`; only `Recorded` classes and dataclasses are called, whatever stands there.
 
-    Args:
-        described: Of JSON values.
-        kind: What an object must be an instance of; None: anything described.
-
     Raises:
-        UserError: A class cannot be imported, is of another kind, or does not take the arguments.
+        UserError: A class cannot be imported, is not of this kind, or does not take the arguments.
     """
     if isinstance(described, list):
         return [rebuild(each) for each in described]  # type: ignore[return-value]
@@ -100,7 +96,10 @@ def rebuild(described: Any, kind: type[Kind] | None = None) -> Kind:
     if key is None:
         return {name: rebuild(each) for name, each in described.items()}  # type: ignore[return-value]
     path = str(described[key])
-    found = imported(path)
+    try:
+        found: Any = find_class(path)
+    except LookupError:
+        raise UserError(f"{path} cannot be imported; call ialp where it can, or install it") from None
     if key == "import":
         return found
     if not (isinstance(found, type) and (issubclass(found, kind or Recorded) or (not kind and is_dataclass(found)))):
@@ -112,15 +111,3 @@ def rebuild(described: Any, kind: type[Kind] | None = None) -> Kind:
         return found(**arguments)  # type: ignore[return-value]
     except TypeError as error:
         raise UserError(f"{path} does not take these arguments any more: {error}") from None
-
-
-def imported(path: str) -> Any:
-    """The class or function at a dotted path.
-
-    Raises:
-        UserError: There is none.
-    """
-    try:
-        return find_class(path)
-    except LookupError:
-        raise UserError(f"{path} cannot be imported; call ialp where it can, or install it") from None

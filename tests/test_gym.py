@@ -330,7 +330,7 @@ class TestRegistered:
     def test_gym_no_run_named(self, tmp_path):
         with pytest.raises(UserError, match="say run="):
             gymnasium.make("ialp/World-v0")
-        with pytest.raises(UserError, match="no such run folder"):
+        with pytest.raises(UserError, match="no run of a reward model"):
             gymnasium.make("ialp/World-v0", run=str(tmp_path / "nowhere"))
         with pytest.raises(UserError, match=r"names no data\.init_args\.log"):
             gymnasium.make("ialp/World-v0", run=str(tmp_path))

@@ -8,8 +8,7 @@ def run(arguments: list[str]) -> int:
     """Run `ialp evaluate`."""
     parser = Parser(
         prog="ialp evaluate",
-        description="Play the policy of a finished run against simulated users of a test world: R, Len and R_avg with "
-        "95 % bootstrap intervals over the episodes, and a Parquet file with a row per episode.",
+        description="Play a finished policy in a test world: R, Len, R_avg with 95 % intervals, and a row per episode.",
         allow_abbrev=False,
     )
     add = parser.add_argument

@@ -10,14 +10,10 @@ from traceback import extract_tb
 from ialp import __version__
 from ialp.classes import near
 from ialp.errors import UserError
-from ialp.experiment.processes import complain, end_with_parent, lost_a_peer
+from ialp.experiment.processes import complain, lost_a_peer
 
-TRAINER_COMMANDS = {
-    "fit": "run the stage that a config describes, and first whatever it builds on",
-    "validate": "evaluate a run's checkpoint on its validation data",
-    "test": "evaluate a run's checkpoint on its test data",
-}
 COMMANDS = {
+    "fit": "run the stage that a config describes, and first whatever it builds on",
     "grid": "run configs over seeds and settings, several at once, and go on where it stopped",
     "data": "prepare or check a log: ialp data prepare READER, ialp data check READER|PATH",
     "evaluate": "play a finished policy in any world, episode by episode",
@@ -65,12 +61,9 @@ def run(arguments: list[str]) -> int:
     if command == "--version":
         print(f"ialp {__version__}")
         return 0
-    if command in TRAINER_COMMANDS:
-        end_with_parent()
-        return import_module("ialp.experiment.training").run_trainer_command(command, rest)
     if command in COMMANDS:
         return import_module(f"ialp.cli.{command}").run(rest)
-    hint = near(command, [*TRAINER_COMMANDS, *COMMANDS]) or ": see ialp --help"
+    hint = near(command, [*COMMANDS]) or ": see ialp --help"
     raise UserError(f'no command "{command}"{hint}')
 
 
@@ -92,7 +85,7 @@ def explain(error: Exception) -> int:
 
 def help_text() -> str:
     """All commands on one screen."""
-    lines = "\n".join(f"  ialp {name:9} {text}" for name, text in (TRAINER_COMMANDS | COMMANDS).items())
+    lines = "\n".join(f"  ialp {name:9} {text}" for name, text in COMMANDS.items())
     return f"""\
 usage: ialp COMMAND [options]
 

@@ -42,11 +42,7 @@ def build_missing(stage: Stage, missing: str) -> None:
 
 
 def check_missing(stage: Stage, missing: str) -> None:
-    """Refuse a run that needs what is not there, if `missing` is "fail".
-
-    Raises:
-        UserError: Something is missing and may not be built.
-    """
+    """Refuse a run that needs what is not there, if `missing` is "fail"."""
     absent = [each.name for each in stage.lineage()[:-1] if not each.finished]
     if absent and missing == "fail":
         raise UserError(f"missing stages: {', '.join(absent)}; without --missing fail they are built first")
@@ -101,5 +97,4 @@ def stop(process: subprocess.Popen[bytes], patience: float = 20.0) -> None:
 
 def child_environment(stage: Stage) -> dict[str, str]:
     """The environment without the launcher's variables."""
-    kept = {key: value for key, value in os.environ.items() if not LAUNCHER.match(key)}
-    return kept | {CHILD: stage.name}
+    return {key: value for key, value in os.environ.items() if not LAUNCHER.match(key)} | {CHILD: stage.name}

@@ -77,20 +77,16 @@ def newest(folder: Path) -> Path | None:
     Raises:
         DamagedError: The newest one is damaged; the message names the last good one.
     """
-    if not (found := checkpoints(folder)):
-        return None
-    try:
-        verify(found[0])
-    except DamagedError as error:
-        good = next((path for path in found[1:] if _good(path)), None)
-        way = f"the run goes on from {good}, the last good one" if good else "the run starts anew: no good one is left"
-        raise DamagedError(f"{error}; remove it, and {way}") from None
-    return found[0]
-
-
-def _good(path: Path) -> bool:
-    try:
-        verify(path)
-    except DamagedError:
-        return False
-    return True
+    reason: UserError | None = None
+    for path in checkpoints(folder):
+        try:
+            verify(path)
+        except DamagedError as error:
+            reason = reason or error
+            continue
+        if reason is None:
+            return path
+        raise DamagedError(f"{reason}; remove it, and the run goes on from {path}, the last good one")
+    if reason is not None:
+        raise DamagedError(f"{reason}; remove it, and the run starts anew: no good one is left")
+    return None

@@ -145,17 +145,14 @@ def run_grid(cells: Sequence[Cell], plan: Plan, processes: int, name: str, dry_r
 
 
 class Runner:
-    """Runs jobs, inputs first, several at once, each in a process of its own; summary.json and logs go to `folder`."""
+    """Runs jobs in processes of their own, inputs first; summary.json and logs go to `folder`."""
 
     def __init__(self, jobs: list[Job], processes: int, folder: Path) -> None:
         self.jobs, self.processes, self.folder = jobs, processes, folder
         self.running: list[tuple[Job, subprocess.Popen[bytes], float]] = []
 
     def run(self, pause: float = 0.2) -> int:
-        """Run all; the signal that ended this before its time, or 0.
-
-        At a first signal the processes are asked to end; at a second, or if they do not in time, they are killed.
-        """
+        """Run all; the signal that ended this before its time, or 0."""
         self._tell(*(job for job in self.jobs if job.state == State.FAILED))
         with collected_signals() as signals:
             try:
@@ -207,7 +204,7 @@ class Runner:
         self._tell(job, *blocked)
 
     def _stop(self, signals: list[int]) -> None:
-        """Ask all processes to end, and wait until they have or nobody wants to wait any more."""
+        """Ask all processes to end; after a second signal, or `PATIENCE`, they are killed."""
         print("stopping: running processes were asked to end; Ctrl-C again kills them", flush=True)
         for _, process, _ in self.running:
             process.terminate()

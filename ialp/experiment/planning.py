@@ -18,7 +18,7 @@ class Planner(IALPCLI):
     @classmethod
     def make(cls) -> "Planner":
         """A planner, before its first run."""
-        return command_line(cls, "fit", [])
+        return command_line(cls, [])
 
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:

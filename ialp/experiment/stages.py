@@ -70,7 +70,7 @@ def plan(
     Args:
         parse: Parses the arguments of one stage.
         keys: Top-level keys of a config.
-        arguments: Of this stage.
+        arguments: Of `ialp fit`.
         above: The configs that led here.
         seed: Of the run that asks for this stage; a config with `fixed_seed` keeps its own.
 
@@ -91,7 +91,11 @@ def plan(
     upstream = {key: _plan_input(parse, keys, key, inputs[key], config, composed, above) for key in used}
     arguments = [*arguments, *(f"--upstream.{key}={stage.folder}" for key, stage in upstream.items())]
     config = parse(arguments)
-    return _stage(run_name(composed.files, config), arguments, config, upstream)
+    name, own_seed, log = run_name(composed.files, config), _seed(config), load_log(config)
+    folders = {str(stage.folder): stage.fingerprint for stage in upstream.values()}
+    digest = fingerprint(config, own_seed, log.fingerprint if log else None, folders)
+    folder = Path(config["runs_dir"]) / name / f"{own_seed}-{digest[:8]}"
+    return Stage(name, folder, digest, own_seed, arguments, config, upstream, log)
 
 
 def run_name(files: Sequence[Path], config: Mapping[str, Any]) -> str:
@@ -112,7 +116,7 @@ def _plan_input(
     composed: Composed,
     above: tuple[Path, ...],
 ) -> Stage:
-    """The run behind `upstream.<key>`: a folder that is finished, or a config to be planned."""
+    """The run behind `upstream.<key>`."""
     places = beside(composed.find("upstream", key) or NOTHING, value, composed.files)
     place = next((place for place in places if place.exists()), None)
     if place is None:
@@ -138,14 +142,6 @@ def _handed_down(config: Mapping[str, Any]) -> list[str]:
     root = "null" if config["data_root"] is None else config["data_root"]
     described = [f"--{key}={json.dumps(config[key], default=str)}" for key in ("log", "judge") if config[key]]
     return [f"--data_root={root}", f"--runs_dir={config['runs_dir']}", *described]
-
-
-def _stage(name: str, arguments: list[str], config: dict[str, Any], upstream: dict[str, Stage]) -> Stage:
-    seed, log = _seed(config), load_log(config)
-    folders = {str(stage.folder): stage.fingerprint for stage in upstream.values()}
-    digest = fingerprint(config, seed, log.fingerprint if log else None, folders)
-    folder = Path(config["runs_dir"]) / name / f"{seed}-{digest[:8]}"
-    return Stage(name, folder, digest, seed, arguments, config, upstream, log)
 
 
 def _seed(config: Mapping[str, Any]) -> int:

@@ -22,28 +22,17 @@ from ialp.experiment.resume import ResumeCheckpoint
 from ialp.experiment.stages import Stage
 
 
-def trainer_parts(stage: Stage, command: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of the Trainer that a run sets.
-
-    Args:
-        stage: the run.
-        command: fit, validate or test.
-        given: the config's `trainer`, instantiated.
-    """
-    callbacks = _callbacks(stage, command, given)
+def trainer_parts(stage: Stage, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the Trainer that a run sets; `given` is the config's `trainer`, instantiated."""
+    callbacks = _callbacks(stage, given)
     plugins = _as_list(given.get("plugins"))
     if not any(isinstance(each, CheckpointIO) for each in plugins):
         plugins.append(AtomicCheckpointIO())
     logger = given.get("logger")
-    if command != "fit" or logger is False:
-        loggers = []
-    else:  # metrics.csv first: its folder is the run's
-        loggers = [MetricsFile(stage.folder), *(each for each in _as_list(logger) if isinstance(each, Logger))]
-    # What other commands write lies in a folder of its own: a finished run stays as it is.
-    folder = stage.folder if command == "fit" else stage.folder / command
+    others = [each for each in _as_list(logger) if isinstance(each, Logger)]
     return {
-        "default_root_dir": str(folder),
-        "logger": loggers or False,
+        "default_root_dir": str(stage.folder),
+        "logger": logger is not False and [MetricsFile(stage.folder), *others],  # first: its folder is the run's
         "enable_progress_bar": any(isinstance(each, ProgressBar) for each in callbacks),
         "callbacks": callbacks,
         "deterministic": _deterministic(given),
@@ -51,10 +40,11 @@ def trainer_parts(stage: Stage, command: str, given: Mapping[str, Any]) -> dict[
     }
 
 
-def _callbacks(stage: Stage, command: str, given: Mapping[str, Any]) -> list[Callback]:
+def _callbacks(stage: Stage, given: Mapping[str, Any]) -> list[Callback]:
     callbacks = _as_list(given.get("callbacks"))
-    wanted = given.get("enable_checkpointing") is not False and command == "fit"
-    if wanted and not any(isinstance(each, ResumeCheckpoint) for each in callbacks):
+    if given.get("enable_checkpointing") is not False and not any(
+        isinstance(each, ResumeCheckpoint) for each in callbacks
+    ):
         callbacks.append(ResumeCheckpoint())
     shown = any(isinstance(each, ProgressBar | PlainProgress) for each in callbacks)
     if given.get("enable_progress_bar") is not False and not shown:
@@ -83,11 +73,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def check_shares(data: Any, trainer: Mapping[str, Any]) -> None:
-    """Refuse a DataModule whose users or batches the processes of a trainer's config cannot share.
-
-    Raises:
-        UserError: They cannot.
-    """
+    """Refuse a DataModule whose users or batches the processes of a trainer's config cannot share."""
     devices = trainer["devices"]
     known = len(devices) if isinstance(devices, list) else int(devices) if str(devices).isdigit() else 1  # 1: "auto"
     for name in getattr(data, "shared", ()):
@@ -95,11 +81,7 @@ def check_shares(data: Any, trainer: Mapping[str, Any]) -> None:
 
 
 def check_processes(trainer: Trainer) -> None:
-    """Refuse a launcher that has started other processes than the trainer counts: each would train alone.
-
-    Raises:
-        UserError: It has.
-    """
+    """Refuse a launcher that has started other processes than the trainer counts: each would train alone."""
     if (started := launched()) not in (1, trainer.world_size):
         raise UserError(
             f"{started} processes were started, and the trainer has {trainer.world_size}: give --trainer.strategy ddp, "

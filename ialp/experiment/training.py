@@ -1,16 +1,15 @@
-"""The commands that work through Lightning's Trainer: fit, validate, test."""
+"""`ialp fit`: Lightning's CLI, around a run's folder and the stages that the run builds on."""
 
 import os
 import shutil
 import time
 import warnings
 from argparse import ArgumentError
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import Namespace, set_parsing_settings
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.trainer.states import TrainerStatus
@@ -36,32 +35,24 @@ from ialp.files import remove_partial, write_atomically
 from ialp.oracle.backends.base import JudgeBackend
 from ialp.runs.folder import CRASH
 from ialp.runs.lock import being_made, busy, locked, set_aside
+from ialp.runs.open import instantiate
 from ialp.runs.record import write_done
 
 
-def run_trainer_command(command: str, arguments: list[str]) -> int:
-    """Run `ialp fit|validate|test`.
-
-    Raises:
-        UserError: What the user can mend.
-    """
-    cli = command_line(IALPCLI, command, arguments)
+def fit(arguments: list[str]) -> None:
+    """Run `ialp fit`."""
+    cli = command_line(IALPCLI, arguments)
     try:
-        getattr(cli, command)()
+        cli.fit()
     except MisconfigurationException as error:  # how Lightning says what a module or config lacks
         raise UserError(str(error).splitlines()[0]) from error
-    return 0
 
 
 CLI = TypeVar("CLI", bound="IALPCLI")
 
 
-def command_line(kind: type[CLI], command: str, arguments: list[str]) -> CLI:
-    """A command line of this kind, with these arguments parsed and what they name made; nothing has run.
-
-    Raises:
-        UserError: What the user can mend.
-    """
+def command_line(kind: type[CLI], arguments: list[str]) -> CLI:
+    """A command line of this kind, with these arguments parsed and what they name made; nothing has run."""
     quiet()
     class_paths()  # imports every class, so that its short name is known
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
@@ -75,8 +66,8 @@ def command_line(kind: type[CLI], command: str, arguments: list[str]) -> CLI:
             auto_configure_optimizers=False,  # each module owns its optimiser
             save_config_callback=None,  # saved with the rest of the run's folder
             trainer_defaults={"enable_model_summary": False, "devices": 1},  # more processes where they are asked for
-            parser_kwargs={"prog": f"ialp {command}", "parser_mode": "omegaconf+", "exit_on_error": False},
-            args=[command, *arguments],
+            parser_kwargs={"prog": "ialp fit", "parser_mode": "omegaconf+", "exit_on_error": False},
+            args=arguments,
             run=False,
         )
     except MisconfigurationException as error:
@@ -101,7 +92,6 @@ class IALPCLI(LightningCLI):
         add("--upstream", type=dict[str, str | None] | None, help="What the run builds on: config or run.")
         add("--fixed_seed", type=bool, default=False, help="The stage keeps its seed, whichever run builds on it.")
         add("--resume", type=bool, default=True, help="Go on from the last checkpoint of a run that was cut off.")
-        add("--ckpt_path", type=str | None, help="A checkpoint to use in place of the run's own.")
         add("--missing", type=str, default="build", choices=["build", "fail"], help="What to do about missing stages.")
         add("--busy", type=str, default="refuse", choices=["refuse", "wait"], help="If another process makes this.")
         for key, base in (("log", LogSource), ("judge", JudgeBackend)):
@@ -110,20 +100,17 @@ class IALPCLI(LightningCLI):
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Plan the run, name the data, build what is missing."""
-        command, *arguments = args
+        arguments = list(args)
         if any(word.startswith("--print_config") for word in arguments):
             print(self._composed_config(arguments), end="")
             raise SystemExit(0)
-        self.command = command
         self.stage = plan(self.parse, self.keys(), arguments)
         announce(data_line(self.stage))
         self.config = self._namespace(self.stage.arguments)
-        if command == "fit" and self.stage.finished:
+        if self.stage.finished:
             self.report("already finished")
             raise SystemExit(0)
-        if command != "fit" and not (self.stage.finished or self.config.ckpt_path):
-            raise UserError(f"{self.stage.name} is not finished: `ialp fit` it first, or give --ckpt_path")
-        if command == "fit" and rank() == 0 and not self._waits and being_made(self.stage.folder):
+        if rank() == 0 and not self._waits and being_made(self.stage.folder):
             raise UserError(busy(self.stage.folder))
         self._check_composition()
         build_missing(self.stage, self.config.missing)
@@ -145,7 +132,7 @@ class IALPCLI(LightningCLI):
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        parts = trainer_parts(self.stage, self.command, self.config_init["trainer"])
+        parts = trainer_parts(self.stage, self.config_init["trainer"])
         trainer = super().instantiate_trainer(**parts, **kwargs)
         check_processes(trainer)
         return trainer
@@ -158,14 +145,6 @@ class IALPCLI(LightningCLI):
             if not self.stage.finished:  # another process may have finished it while this one waited
                 self._fit_in_folder()
         self.report()
-
-    def validate(self) -> None:
-        """Validate the run's newest checkpoint."""
-        self._evaluate(self.trainer.validate)
-
-    def test(self) -> None:
-        """Test the run's newest checkpoint."""
-        self._evaluate(self.trainer.test)
 
     def report(self, state: str = "finished") -> None:
         """Table and curves of an online stage; a line for the others."""
@@ -205,18 +184,12 @@ class IALPCLI(LightningCLI):
 
     def _check_composition(self) -> None:
         """Parts that do not fit are refused now, before hours of other stages."""
-        described = {key: self.stage.config[key] for key in ("model", "data")}
-        if not hasattr(find_class(described["model"]["class_path"]), "check_composition"):
-            return
-        parser = ArgumentParser(exit_on_error=False)
-        parser.add_subclass_arguments(LightningModule, "model")
-        parser.add_subclass_arguments(LightningDataModule, "data")
-        try:
-            made = parser.instantiate_classes(parser.parse_object(described))
-        except ValueError as error:
-            raise user_error_beneath(error) or error from None
-        made.model.check_composition(made.data)
-        check_shares(made.data, self.stage.config["trainer"])
+        config = self.stage.config
+        if hasattr(find_class(config["model"]["class_path"]), "check_composition"):
+            data: Any = instantiate(config["data"], LightningDataModule)
+            model: Any = instantiate(config["model"], LightningModule)
+            model.check_composition(data)
+            check_shares(data, config["trainer"])
 
     @property
     def _waits(self) -> bool:
@@ -267,9 +240,7 @@ class IALPCLI(LightningCLI):
 
     def _start(self) -> str | None:
         """The checkpoint to go on from."""
-        if self.config.ckpt_path or not self.config.resume:
-            return self.config.ckpt_path
-        path = newest(self.stage.folder / "checkpoints")
+        path = newest(self.stage.folder / "checkpoints") if self.config.resume else None
         return str(path) if path else None
 
     def _train(self, start: str | None) -> None:
@@ -284,8 +255,3 @@ class IALPCLI(LightningCLI):
             raise
         if self.trainer.state.status != TrainerStatus.FINISHED:
             raise KeyboardInterrupt
-
-    def _evaluate(self, evaluate: Callable[..., Any]) -> None:
-        kept = sorted((self.stage.folder / "checkpoints").glob("*.ckpt"), key=lambda path: path.stat().st_mtime)
-        path = self.config.ckpt_path or (str(kept[-1]) if kept else None)
-        evaluate(model=self.model, datamodule=self.datamodule, ckpt_path=path, weights_only=True)

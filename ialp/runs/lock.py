@@ -11,15 +11,10 @@ from ialp.errors import UserError
 
 @contextmanager
 def locked(folder: Path, wait: bool = True, refusal: str = "") -> Iterator[None]:
-    """Hold a folder's lock, which goes with the process, however that ends.
-
-    Args:
-        folder: Of the run that is made, or of a grid.
-        wait: For another process that holds it.
-        refusal: What to say instead of waiting.
+    """Hold the lock of a run's or grid's folder, which goes with the process, however that ends.
 
     Raises:
-        UserError: Another process holds it, and not `wait`.
+        UserError: Another process holds it, and not `wait`; `refusal` is the message.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(lock_file(folder))

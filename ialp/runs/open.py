@@ -27,11 +27,9 @@ def open_world(name: str | None, run: str | None = None, runs_dir: str = "runs")
         UserError: No such run, or one without a log.
     """
     place = RunData(newest(name, runs_dir) if run is None else Path(run))
-    if not place.folder.is_dir():
-        raise UserError(f"{run}: no such run folder; `ialp runs list` shows what there is")
     log = load_log(place.config)
     if log is None:
-        raise UserError(f"{place.folder}: config.yaml names no data.init_args.log; name a finished reward run")
+        raise UserError(f"{place.folder}: no run of a reward model; `ialp runs list` shows what there is")
     return World.load(place.folder, log.catalogue.fingerprint), log
 
 
@@ -85,24 +83,19 @@ _logs: dict[str, Log] = {}
 
 
 def data_module(run: RunData, data_root: str | None) -> Any:
-    """The DataModule that a reward run learnt from, on the data at `data_root` if that is given.
-
-    Raises:
-        UserError: The run's config names no data, or its log lies at no root.
-    """
+    """The DataModule that a reward run learnt from, on the data at `data_root` if that is given."""
     from lightning import LightningDataModule
 
-    described = data_at(run.config, data_root, run.folder)
-    try:
-        return instantiate(described, LightningDataModule)
-    except ValueError as error:
-        raise user_error_beneath(error) or error from None
+    return instantiate(data_at(run.config, data_root, run.folder), LightningDataModule)
 
 
 def instantiate(described: Mapping[str, Any], kind: type[Kind]) -> Kind:
-    """The object that class_path and init_args of a config describe."""
+    """The object that class_path and init_args of a config describe; a `UserError` of its constructor is passed on."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(kind, "part")
-    return parser.instantiate_classes(parser.parse_object({"part": described})).part
+    try:
+        return parser.instantiate_classes(parser.parse_object({"part": described})).part
+    except ValueError as error:
+        raise user_error_beneath(error) or error from None

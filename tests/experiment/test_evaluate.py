@@ -142,55 +142,55 @@ def test_evaluate_finds_an_exit_rule_of_the_working_directory(online, world, tmp
 
 
 class TestBadInput:
-    def test_no_such_run(self, tmp_path):
+    def test_evaluate_refuses_no_such_run(self, tmp_path):
         with pytest.raises(UserError, match="no such run folder"):
             evaluate(str(tmp_path / "absent"))
 
-    def test_a_run_without_a_policy(self, world):
+    def test_evaluate_refuses_a_run_without_a_policy(self, world):
         with pytest.raises(UserError, match="no policy there"):
             evaluate(str(world))
 
-    def test_a_pretrain_run_needs_a_world(self, pretrained):
+    def test_evaluate_refuses_a_pretrain_run_without_a_world(self, pretrained):
         with pytest.raises(UserError, match="--world"):
             evaluate(str(pretrained))
 
-    def test_a_world_that_is_none(self, online, pretrained):
-        with pytest.raises(UserError, match=r"config\.yaml names no"):
+    def test_evaluate_refuses_a_world_that_is_none(self, online, pretrained):
+        with pytest.raises(UserError, match="no run of a reward model"):
             evaluate(str(online), world=str(pretrained))
 
-    def test_policy_and_world_of_different_catalogues(self, tmp_path, world):
+    def test_evaluate_refuses_policy_and_world_of_different_catalogues(self, tmp_path, world):
         ActorCritic(60, dim=8).save_pretrained(tmp_path / "other" / "policy", "f" * 64)
         with pytest.raises(UserError, match="another catalogue"):
             evaluate(str(tmp_path / "other"), world=str(world))
         assert not list(tmp_path.rglob("*.parquet"))
 
-    def test_a_log_that_changed_since_the_world_was_trained(self, online, world):
+    def test_evaluate_refuses_a_log_that_changed_since_the_world_was_trained(self, online, world):
         config = yaml.safe_load((world / "config.yaml").read_text())
         config["data"]["init_args"]["log"]["init_args"]["seed"] = 5
         (world / "config.yaml").write_text(yaml.safe_dump(config))
         with pytest.raises(UserError, match="another catalogue"):
             evaluate(str(online))
 
-    def test_one_user_has_no_interval(self, online):
+    def test_evaluate_refuses_one_user(self, online):
         with pytest.raises(UserError, match="at least 2"):
             evaluate(str(online), users=1)
 
 
 class TestIntervals:
-    def test_hand_computed_values(self):
+    def test_intervals_hand_computed_values(self):
         figures = intervals(np.array([2.0, 10.0, 0.0]), np.array([4, 20, 5]))
         assert [value for value, _, _ in figures.values()] == pytest.approx([4.0, 29 / 3, 12 / 29])
         assert all(low <= value <= high for value, low, high in figures.values())
 
-    def test_width_is_that_of_the_normal_interval(self):
+    def test_intervals_width_is_that_of_the_normal_interval(self):
         returns = np.random.default_rng(0).normal(5.0, 2.0, 400)
         _, low, high = intervals(returns, np.full(400, 10))["R"]
         assert high - low == pytest.approx(2 * 1.96 * returns.std() / 20, rel=0.05)
 
-    def test_return_and_length_are_resampled_together(self):
+    def test_intervals_return_and_length_are_resampled_together(self):
         """Every episode earns 0.5 a step: however episodes are drawn, their average reward is 0.5."""
         lengths = np.arange(1, 21)
         assert intervals(0.5 * lengths, lengths)["R_avg"] == pytest.approx((0.5, 0.5, 0.5))
 
-    def test_all_alike_is_a_point(self):
+    def test_intervals_all_alike_is_a_point(self):
         assert intervals(np.full(5, 3.0), np.full(5, 6))["R"] == (3.0, 3.0, 3.0)

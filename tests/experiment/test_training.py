@@ -212,22 +212,6 @@ def test_fit_evaluates_a_model_that_does_not_train(fit: Fit, folder_of: FolderOf
     assert done(folder_of("world"))["metrics"].keys() == {"val"}
 
 
-def test_validate_and_test_take_the_runs_checkpoint_and_change_nothing(
-    fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture
-) -> None:
-    fit("world")
-    before = {path: path.read_bytes() for path in folder_of("world").rglob("*") if path.is_file()}
-    for command, shown in (("validate", "val"), ("test", "tested")):
-        assert main([command, "--config", "configs/world.yaml"]) == 0
-        assert shown in capfd.readouterr().out
-    assert {path: path.read_bytes() for path in before} == before
-
-
-def test_test_wants_a_finished_run(fit: Fit, capfd: pytest.CaptureFixture) -> None:
-    assert main(["test", "--config", "configs/world.yaml"]) == 2
-    assert "not finished" in capfd.readouterr().err
-
-
 def test_fit_logs_to_wandb_offline_beside_metrics_csv(
     fit: Fit, folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
