@@ -3,10 +3,10 @@
 from ialp.experiment.processes import end_with_parent
 
 
-def run(arguments: list[str]) -> int:
-    """Run `ialp fit`."""
+def run(arguments: list[str], command: str = "fit") -> int:
+    """Run `ialp fit`, or another command of Lightning's Trainer."""
     end_with_parent()
-    from ialp.experiment.training import fit  # takes seconds
+    from ialp.experiment import training  # takes seconds
 
-    fit(arguments)
+    training.run(command, arguments)
     return 0

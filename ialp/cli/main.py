@@ -14,6 +14,8 @@ from ialp.experiment.processes import complain, lost_a_peer
 
 COMMANDS = {
     "fit": "run the stage that a config describes, and first whatever it builds on",
+    "validate": "Lightning's validate, of a finished run",
+    "test": "Lightning's test, of a finished run",
     "grid": "run configs over seeds and settings, several at once, and go on where it stopped",
     "data": "prepare or check a log: ialp data prepare READER, ialp data check READER|PATH",
     "evaluate": "play a finished policy in any world, episode by episode",

@@ -20,7 +20,7 @@ from typing_extensions import override
 from ialp.data import LogSource
 from ialp.errors import UserError, user_error_beneath
 from ialp.experiment.building import announce, build_missing
-from ialp.experiment.checkpoint_file import newest
+from ialp.experiment.checkpoint_file import AtomicCheckpointIO, newest
 from ialp.experiment.class_names import class_paths, find_class
 from ialp.experiment.composition import compose
 from ialp.experiment.config_check import check_config, complaint
@@ -39,11 +39,11 @@ from ialp.runs.open import instantiate
 from ialp.runs.record import write_done
 
 
-def fit(arguments: list[str]) -> None:
-    """Run `ialp fit`."""
-    cli = command_line(IALPCLI, arguments)
+def run(command: str, arguments: list[str]) -> None:
+    """Run `ialp fit|validate|test`."""
+    cli = command_line(IALPCLI if command == "fit" else EvaluationCLI, arguments)
     try:
-        cli.fit()
+        getattr(cli, command)()
     except MisconfigurationException as error:  # how Lightning says what a module or config lacks
         raise UserError(str(error).splitlines()[0]) from error
 
@@ -107,6 +107,10 @@ class IALPCLI(LightningCLI):
         self.stage = plan(self.parse, self.keys(), arguments)
         announce(data_line(self.stage))
         self.config = self._namespace(self.stage.arguments)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Refuse what cannot be trained, and build what is missing."""
         if self.stage.finished:
             self.report("already finished")
             raise SystemExit(0)
@@ -255,3 +259,34 @@ class IALPCLI(LightningCLI):
             raise
         if self.trainer.state.status != TrainerStatus.FINISHED:
             raise KeyboardInterrupt
+
+
+class EvaluationCLI(IALPCLI):
+    """Lightning's `validate` and `test` of a finished run; what they write lies in folders of their own."""
+
+    @override
+    def prepare(self) -> None:
+        if not self.stage.finished:
+            raise UserError(f"{self.stage.name} is not finished: `ialp fit` it first")
+
+    def validate(self) -> None:
+        """The metrics of the validation data, under `validate/` of the run's folder."""
+        self._evaluate("validate")
+
+    def test(self) -> None:
+        """The metrics of the test data, under `test/` of the run's folder."""
+        self._evaluate("test")
+
+    def _evaluate(self, command: str) -> None:
+        folder = self.stage.folder / command
+        trainer = Trainer(
+            accelerator=self.config.trainer.accelerator,
+            devices=1,
+            default_root_dir=str(folder),
+            logger=False,
+            plugins=[AtomicCheckpointIO()],
+            enable_model_summary=False,
+        )
+        checkpoint = newest(self.stage.folder / "checkpoints")
+        path = str(checkpoint) if checkpoint else None  # a scheme that is only evaluated has none
+        getattr(trainer, command)(self.model, datamodule=self.datamodule, ckpt_path=path, weights_only=True)

@@ -51,8 +51,15 @@ def compare_runs(runs: Sequence[str]) -> None:
 
 
 def remove_runs(runs: Sequence[str], yes: bool = False) -> None:
-    """Remove run folders; ask first unless `yes`."""
+    """Remove run folders; ask first unless `yes`.
+
+    Raises:
+        UserError: A run that stays was built on one of them.
+    """
     folders = [_run_folder(run) for run in runs]
+    for folder in folders:
+        if built := _built_on(folder, folders):
+            raise UserError(f"{folder}: {built[0]} was built on it; remove that too")
     print("\n".join(map(str, folders)))
     if not yes:
         try:
@@ -72,6 +79,13 @@ def _run_folder(run: str) -> Path:
     if not (Path(run) / CONFIG).is_file():
         raise UserError(f"{run}: no run folder (it has no {CONFIG}); `ialp runs list` shows them")
     return Path(run)
+
+
+def _built_on(folder: Path, leaving: Sequence[Path]) -> list[Path]:
+    """Runs that name the folder as their input and are not about to go as well."""
+    others = {path.parent for path in folder.parent.parent.glob(f"*/*/{DONE}")} - set(leaving)
+    inputs = {other: ((read_done(other) or {}).get("upstream") or {}).values() for other in others}
+    return [other for other, names in inputs.items() if folder.resolve() in {Path(name).resolve() for name in names}]
 
 
 def _progress(folder: Path) -> str:

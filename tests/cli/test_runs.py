@@ -90,6 +90,20 @@ def test_runs_remove_needs_yes_without_a_terminal(
     assert "say --yes" in capsys.readouterr().err and Path(run).exists()
 
 
+def test_runs_remove_keeps_what_another_was_built_on(capsys: pytest.CaptureFixture) -> None:
+    world = make("world/0-cc", {})
+    policy = make("policy/0-aa", {"upstream": {"reward_model": world}})
+    assert main(["runs", "remove", world, "--yes"]) == 2
+    assert f"{policy} was built on it" in capsys.readouterr().err and Path(world).exists()
+
+
+def test_runs_remove_takes_a_run_with_what_was_built_on_it() -> None:
+    world = make("world/0-cc", {})
+    policy = make("policy/0-aa", {"upstream": {"reward_model": world}})
+    assert main(["runs", "remove", world, policy, "--yes"]) == 0
+    assert not Path(world).exists() and not Path(policy).exists()
+
+
 def test_runs_remove_touches_nothing_that_is_no_run(capsys: pytest.CaptureFixture) -> None:
     Path("precious").mkdir()
     assert main(["runs", "remove", "precious", "--yes"]) == 2

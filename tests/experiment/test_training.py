@@ -294,3 +294,19 @@ def _environment() -> dict[str, str]:
 def _ialp(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ialp", *arguments]
     return subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True, timeout=200)
+
+
+def test_validate_and_test_take_the_runs_checkpoint_and_change_nothing(
+    fit: Fit, folder_of: FolderOf, capfd: pytest.CaptureFixture
+) -> None:
+    fit("world")
+    before = {path: path.read_bytes() for path in folder_of("world").rglob("*") if path.is_file()}
+    for command, shown in (("validate", "val"), ("test", "tested")):
+        assert main([command, "--config", "configs/world.yaml"]) == 0
+        assert shown in capfd.readouterr().out
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_test_refuses_a_run_that_is_not_finished(fit: Fit, capfd: pytest.CaptureFixture) -> None:
+    assert main(["test", "--config", "configs/world.yaml"]) == 2
+    assert "not finished" in capfd.readouterr().err
