@@ -86,7 +86,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("class_path", "said"),
         [
-            ("nowhere.Rule", r"nowhere\.Rule cannot be imported \(No module named 'nowhere'\)"),
+            ("nowhere.Rule", r"nowhere\.Rule cannot be imported"),
             ("ialp.envs.NoRule", "cannot be imported"),
             ("NoModule", "cannot be imported"),
             ("ialp.envs.World", r"ialp\.envs\.World is no ExitRule"),
