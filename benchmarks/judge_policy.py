@@ -22,6 +22,7 @@ from ialp.masking import allowed_items
 from ialp.oracle import JudgementCache, LexicalOracle, Oracle, PromptTemplate, load_judge
 from ialp.runs.data import RunData
 from ialp.runs.open import open_world
+from ialp.types import History
 
 GROUP = 10  # the paper's number of candidates
 
@@ -34,7 +35,8 @@ def pick_among_random(oracle: Oracle, num_items: int, groups: int, seed: int) ->
         answers = oracle.judge(items, length, candidates).log_probabilities[:, :-1]
         return candidates.gather(1, answers.argmax(1, keepdim=True)).squeeze(1)
 
-    def choose(items: Tensor, length: Tensor, user: Tensor) -> Tensor:
+    def choose(history: History) -> Tensor:
+        items, length = history.items, history.length
         chance = torch.rand(len(items), num_items + 1, generator=generator)
         chance = chance.masked_fill(~allowed_items(items, length, num_items + 1), -1)
         drawn = chance.topk(groups * GROUP).indices.view(-1, GROUP)  # (A · groups, 10)

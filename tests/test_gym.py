@@ -216,7 +216,8 @@ class TestManyUsers:
             present &= ~(terminated | truncated)
         assert not present.any()
 
-        def first_allowed(items, length, user):
+        def first_allowed(history):
+            items = history.items
             shown = torch.zeros(len(items), world[0].response.num_items + 50, dtype=torch.bool).scatter_(1, items, True)
             shown[:, 0] = True
             return shown.int().argmin(1)

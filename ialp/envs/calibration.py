@@ -1,59 +1,19 @@
 """Calibration of a world to the uniformly random policy: an intercept on the logit, or a threshold of the exit."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from ialp.envs.exit_rules import ExitRule, MaxSteps, SimilarityExit, Step
+from ialp.envs.exit_rules import MaxSteps, SimilarityExit, Step
 from ialp.envs.world import World
 
-REWARD_RANGE = (0.3, 0.5)  # average reward of the uniformly random policy
-LENGTH_RANGE = (5.0, 5.5)  # its mean episode length, under the default exit rule
 BLOCK = 100  # users whose random items are drawn at a time
-
-
-@dataclass
-class Calibration:
-    """The intercept and what the uniformly random policy gets with it.
-
-    Attributes:
-        intercept: Added to every logit.
-        average_reward: ΣR / ΣLen.
-        length: Mean episode length.
-    """
-
-    intercept: float
-    average_reward: float
-    length: float
-
-    @property
-    def in_range(self) -> bool:
-        """Both figures are where the paper's random policies lie."""
-        reward, length = self.average_reward, self.length
-        return REWARD_RANGE[0] <= reward <= REWARD_RANGE[1] and LENGTH_RANGE[0] <= length <= LENGTH_RANGE[1]
-
-
-@dataclass
-class ExitCalibration:
-    """The threshold of the similarity exit and what the uniformly random policy gets with it.
-
-    Attributes:
-        threshold: Distance below which the user leaves.
-        average_return: Mean return of an episode.
-        length: Mean episode length.
-    """
-
-    threshold: float
-    average_return: float
-    length: float
+USERS = 1000  # episodes played
 
 
 @torch.no_grad()
-def calibrate(
-    world: World, first_items: Tensor, target: float = 0.4, num_users: int = 1000, seed: int = 0
-) -> Calibration:
+def calibrate(world: World, first_items: Tensor, target: float = 0.4) -> dict[str, float]:
     """Sets the intercept of the world's response so that a uniformly random policy's average reward is `target`.
 
     The random policy does not depend on the responses. So every user's sequence of recommendations is drawn and its
@@ -63,44 +23,35 @@ def calibrate(
         world: Its response's intercept is overwritten.
         first_items: (S,) where episodes begin.
         target: Average reward wanted.
-        num_users: Episodes played.
-        seed: Of the random recommendations.
+
+    Returns:
+        The intercept, and the random policy's average_reward, ΣR / ΣLen, and mean episode length.
     """
-    response = world.response.eval()
-    items = random_episodes(world, first_items, num_users, seed)
-    states = response.states(items[:, :-1])  # (U, horizon, D)
-    logits = response.score(states.flatten(0, 1), items[:, 1:].reshape(-1, 1)).view(num_users, -1)  # (U, horizon)
-    rules = [*world.exit_rules, MaxSteps(world.horizon)]
-    low, high = -30.0, 30.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        reward, length = play(items, (logits + middle).sigmoid(), rules)
-        low, high = (low, middle) if world.reward_scale * reward > target else (middle, high)
-    response.intercept.fill_(middle)
-    return Calibration(middle, world.reward_scale * reward, length)
+    items, logits = _random_scores(world, first_items)
+
+    def average_reward(intercept: float) -> float:
+        return world.reward_scale * play(world, items, (logits + intercept).sigmoid())[0]
+
+    _, _, intercept = _bisect(lambda value: average_reward(value) > target, -30.0, 30.0, 1e-10)
+    world.response.intercept.fill_(intercept)
+    reward, length = play(world, items, (logits + intercept).sigmoid())
+    return {"intercept": intercept, "average_reward": world.reward_scale * reward, "length": length}
 
 
 @torch.no_grad()
-def calibrate_exit(
-    world: World, first_items: Tensor, target: float = 13.0, num_users: int = 1000, seed: int = 0
-) -> ExitCalibration:
+def calibrate_exit(world: World, first_items: Tensor, target: float = 13.0) -> dict[str, float]:
     """Sets the threshold of the world's `SimilarityExit` so that a uniformly random policy's episodes last `target`.
-
-    Episodes are the shorter, the higher the threshold: bisection finds it. A world without the rule is left unchanged.
 
     Args:
         world: Its exit rules are replaced.
         first_items: (S,) where episodes begin.
         target: Mean episode length wanted.
-        num_users: Episodes played.
-        seed: Of the random recommendations.
+
+    Returns:
+        The threshold, and the random policy's average_return and mean episode length.
     """
-    response = world.response.eval()
-    items = random_episodes(world, first_items, num_users, seed)
-    length = torch.ones_like(items[:, 0])
-    turns = range(items.shape[1] - 1)
-    scores = [response.score_item(items[:, : t + 1], length + t, items[:, t + 1]) for t in turns]
-    responses = response.activation(torch.stack(scores, 1))
+    items, scores = _random_scores(world, first_items)
+    responses = world.response.activation(scores)
     rules = list(world.exit_rules)
 
     def attempt(threshold: float) -> tuple[float, float]:
@@ -108,33 +59,18 @@ def calibrate_exit(
             SimilarityExit(threshold, rule.window) if isinstance(rule, SimilarityExit) else rule for rule in rules
         ]
         for rule in world.exit_rules:
-            rule.prepare(response)
-        return play(items, responses, [*world.exit_rules, MaxSteps(world.horizon)])
+            rule.prepare(world.response)
+        return play(world, items, responses)
 
-    low, high = 0.0, 10.0 * response.num_items**0.5
-    while high - low > 1e-4:
-        middle = (low + high) / 2
-        low, high = (middle, high) if attempt(middle)[1] > target else (low, middle)
-    reward, steps = attempt(high)
-    found = next((rule.threshold for rule in world.exit_rules if isinstance(rule, SimilarityExit)), 0.0)
-    return ExitCalibration(found, world.reward_scale * reward * steps, steps)
+    highest = 10.0 * world.response.num_items**0.5
+    _, threshold, _ = _bisect(lambda value: attempt(value)[1] <= target, 0.0, highest, 1e-4)
+    reward, length = attempt(threshold)
+    return {"threshold": threshold, "average_return": world.reward_scale * reward * length, "length": length}
 
 
-def random_episodes(world: World, first_items: Tensor, num_users: int, seed: int) -> Tensor:
-    """(U, horizon + 1) a first item and `horizon` random others each, none twice (while the catalogue lasts)."""
-    num_items, generator = world.response.num_items, torch.Generator().manual_seed(seed)
-    first = first_items.cpu()[torch.randint(len(first_items), (num_users,), generator=generator)]
-    blocks = []
-    for start in first.split(BLOCK):
-        priority = torch.rand(len(start), num_items + 1, generator=generator)
-        priority[:, 0] = -1
-        priority[torch.arange(len(start)), start * (start <= num_items)] = -1  # ids past the catalogue are users
-        blocks.append(priority.topk(min(world.horizon, num_items - 1)).indices)
-    return torch.cat([first[:, None], torch.cat(blocks)], dim=1).to(world.response.intercept.device)
-
-
-def play(items: Tensor, response: Tensor, exit_rules: Sequence[ExitRule]) -> tuple[float, float]:
+def play(world: World, items: Tensor, response: Tensor) -> tuple[float, float]:
     """Average response and mean episode length, if users shown `items` (U, T + 1) respond with `response` (U, T)."""
+    exit_rules = [*world.exit_rules, MaxSteps(world.horizon)]
     states = [rule.start(len(items), items.device) for rule in exit_rules]
     present = torch.ones(len(items), dtype=torch.bool, device=items.device)
     length = torch.zeros_like(items[:, 0])
@@ -147,3 +83,33 @@ def play(items: Tensor, response: Tensor, exit_rules: Sequence[ExitRule]) -> tup
             states[index], ends = rule.advance(states[index], step)
             present = present & ~ends
     return total / int(length.sum()), float(length.float().mean())
+
+
+def random_episodes(world: World, first_items: Tensor, num_users: int) -> Tensor:
+    """(U, horizon + 1) a first item and `horizon` random others each, none twice (while the catalogue lasts)."""
+    num_items, generator = world.response.num_items, torch.Generator().manual_seed(0)
+    first = first_items.cpu()[torch.randint(len(first_items), (num_users,), generator=generator)]
+    blocks = []
+    for start in first.split(BLOCK):
+        priority = torch.rand(len(start), num_items + 1, generator=generator)
+        priority[:, 0] = -1
+        priority[torch.arange(len(start)), start * (start <= num_items)] = -1  # ids past the catalogue are users
+        blocks.append(priority.topk(min(world.horizon, num_items - 1)).indices)
+    return torch.cat([first[:, None], torch.cat(blocks)], dim=1).to(world.response.intercept.device)
+
+
+def _random_scores(world: World, first_items: Tensor) -> tuple[Tensor, Tensor]:
+    """Random episodes (U, horizon + 1) and the scores (U, horizon) of what they recommend, without the intercept."""
+    response = world.response.eval()
+    items = random_episodes(world, first_items, USERS)
+    states = response.states(items[:, :-1])  # (U, horizon, D)
+    return items, response.score(states.flatten(0, 1), items[:, 1:].reshape(-1, 1)).view(len(items), -1)
+
+
+def _bisect(too_high: Callable[[float], bool], low: float, high: float, width: float) -> tuple[float, float, float]:
+    """Bounds at most `width` apart between which `too_high` begins to hold, and the value that was tried last."""
+    middle = low
+    while high - low > width:
+        middle = (low + high) / 2
+        low, high = (low, middle) if too_high(middle) else (middle, high)
+    return low, high, middle

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -29,8 +28,7 @@ class Played:
         figures: Return, length and average reward.
         responses: (n,) p of a click, or rating, of every recommendation in every episode.
         lengths: (E,) recommendations per episode.
-        causes: Share of the episodes that each exit rule ended, in the order of the rules. Where several end it at
-            once, leaving comes before being cut, and then the first rule counts.
+        causes: Share of the episodes that each exit rule ended; of several the first, and the horizon last.
     """
 
     figures: Figures
@@ -41,35 +39,26 @@ class Played:
 
 def play(policy: Choose, env: BatchEnv) -> Played:
     """Plays one episode of every user of `env`, which is left at the final states."""
-    rules = sorted(env.exit_rules, key=lambda rule: rule.truncates)
-    order = [env.exit_rules.index(rule) for rule in rules]
+    names = [CAUSES.get(type(rule), type(rule).__name__) for rule in env.exit_rules]
+    causes = dict.fromkeys(names, 0.0)
     responses: list[Tensor] = []
-    ended = torch.zeros(len(rules), dtype=torch.int64)
 
     def observe(step: Step, ends: list[Tensor]) -> None:
         responses.append(step.response)
-        by_rule = torch.stack([ends[index] for index in order])  # (R, A)
-        ended.add_(torch.bincount(by_rule.int().argmax(0)[by_rule.any(0)], minlength=len(rules)))
+        by_rule = torch.stack(ends)  # (R, A)
+        for rule in by_rule.int().argmax(0)[by_rule.any(0)].tolist():
+            causes[names[rule]] += 1 / env.num_users
 
     episodes = run_episodes(policy, env, observe)
-    causes: dict[str, float] = {}
-    for rule in env.exit_rules:
-        name = CAUSES.get(type(rule), type(rule).__name__)
-        causes[name] = causes.get(name, 0.0) + float(ended[rules.index(rule)]) / env.num_users
     return Played(figures(episodes), torch.cat(responses), episodes.lengths, causes)
 
 
 def play_references(env: BatchEnv, log: Log) -> dict[str, Played]:
-    """One episode of every user of `env` under every reference policy.
-
-    `env` is left at the last policy's final states. The log gives popularity and texts.
-    """
+    """One episode of every user of `env` under every reference policy."""
     return {name: play(policy, env) for name, policy in reference_policies(env, log).items()}
 
 
-def degeneracy_warnings(
-    references: Mapping[str, Figures], policies: Mapping[str, Figures] = MappingProxyType({})
-) -> list[str]:
+def degeneracy_warnings(references: Mapping[str, Figures], policies: Mapping[str, Figures]) -> list[str]:
     """Why methods could not be told apart in a world: one sentence for each reason, none where they can.
 
     Args:

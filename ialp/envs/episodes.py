@@ -12,8 +12,8 @@ from ialp.rl.schemes.base import Scheme
 from ialp.rng import stream, uniforms
 from ialp.types import History
 
-Choose = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(items (A, T), length (A,), user (A,)) of the active users → actions (A,)."""
+Choose = Callable[[History], Tensor]
+"""A policy: histories of the A users whose episodes go on → actions (A,); `Scheme.best` is one."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ def run_episodes(
     active = torch.arange(env.num_users)
     while len(active):
         actions = torch.zeros(env.num_users, dtype=torch.int64)  # 0, the padding id: no action
-        actions[active] = choose(env.items[active], env.length[active], env.user[active])
+        actions[active] = choose(History(env.items, env.length, user=env.user).select(active))
         feedback = env.step(actions)
         observe(*env.latest)
         returns += feedback.reward
@@ -59,17 +59,13 @@ def run_episodes(
     return Episodes(env.items.clone(), returns, env.length - 1, terminated)
 
 
-def argmax_of(scheme: Scheme) -> Choose:
-    """The most probable action of π̂."""
-    return lambda items, length, user: scheme.best(History(items, length, user=user))
-
-
 def sampled_from(scheme: Scheme, seed: int) -> Choose:
     """An action drawn from π̂ by uniforms of (seed, user, step), so that the same seed plays the same episodes."""
     seed = stream(seed, "evaluation")
 
-    def choose(items: Tensor, length: Tensor, user: Tensor) -> Tensor:
-        uniform = uniforms(seed, user, torch.zeros_like(user), length, 2)
-        return scheme.sample(History(items, length, user=user), uniform)
+    def choose(history: History) -> Tensor:
+        assert history.user is not None
+        uniform = uniforms(seed, history.user, torch.zeros_like(history.user), history.length, 2)
+        return scheme.sample(history, uniform)
 
     return choose

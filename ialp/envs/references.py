@@ -1,41 +1,32 @@
 """What simple policies get in a world: figures to read a learnt policy's against. They are references, not bounds."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from ialp.data.log import Log
 from ialp.envs.batch_env import BatchEnv
 from ialp.envs.episodes import Choose, Episodes, run_episodes
-from ialp.envs.exit_rules import ExitRule, SimilarityExit
+from ialp.envs.exit_rules import SimilarityExit
 from ialp.masking import allowed_items
 from ialp.metrics import AverageReward, EpisodeLength, EpisodeReturn
-from ialp.nets.response import ResponseNet
+from ialp.types import History
 
 Figures = dict[str, float]
 
 
-def references(env: BatchEnv, log: Log, seed: int = 0) -> dict[str, Figures]:
-    """Return, length and average reward of every reference policy, one episode per user of `env`.
-
-    None recommends an item twice in an episode.
-
-    Args:
-        env: The test world; left at the last policy's final states.
-        log: Its training part gives the popularity, its catalogue the texts.
-        seed: Of the random policy.
-    """
-    return {name: figures(run_episodes(policy, env)) for name, policy in reference_policies(env, log, seed).items()}
+def references(env: BatchEnv, log: Log) -> dict[str, Figures]:
+    """Return, length and average reward of every reference policy, one episode per user of `env`."""
+    return {name: figures(run_episodes(policy, env)) for name, policy in reference_policies(env, log).items()}
 
 
-def reference_policies(env: BatchEnv, log: Log, seed: int = 0) -> dict[str, Choose]:
-    """The policies that `references` plays, by name."""
+def reference_policies(env: BatchEnv, log: Log) -> dict[str, Choose]:
+    """Random, popularity, text similarity and one-step greedy; none recommends an item twice in an episode."""
+    popularity = log.train.popularity(env.num_items).float()
     return {
-        "random": uniformly_random(env.num_items, seed),
-        "popularity": most_popular(log.train.popularity(env.num_items)),
+        "random": uniformly_random(env.num_items, seed=0),
+        "popularity": lambda history: _best_allowed(popularity.expand(len(history.length), -1), history),
         "text_similarity": textually_similar(log.neighbours(env.horizon)),
-        "greedy": one_step_greedy(env.response, env.exit_rules),
+        "greedy": one_step_greedy(env),
     }
 
 
@@ -45,53 +36,38 @@ def figures(episodes: Episodes) -> Figures:
     return {name: float(metric(episodes.returns, episodes.lengths)) for name, metric in metrics.items()}
 
 
-def best_allowed(scores: Tensor, items: Tensor, length: Tensor) -> Tensor:
-    """(A,) the item of highest score (A, I) among those not yet in the episode."""
-    return scores.masked_fill(~allowed_items(items, length, scores.shape[1]), -torch.inf).argmax(-1)
-
-
 def uniformly_random(num_items: int, seed: int) -> Choose:
     """Any item, each as likely."""
     generator = torch.Generator().manual_seed(seed)
-
-    def choose(items: Tensor, length: Tensor, user: Tensor) -> Tensor:
-        return best_allowed(torch.rand(len(items), num_items + 1, generator=generator), items, length)
-
-    return choose
-
-
-def most_popular(popularity: Tensor) -> Choose:
-    """The item that the training log holds most often: popularity (I,)."""
-
-    def choose(items: Tensor, length: Tensor, user: Tensor) -> Tensor:
-        return best_allowed(popularity.float().expand(len(items), -1), items, length)
-
-    return choose
+    return lambda history: _best_allowed(torch.rand(len(history.length), num_items + 1, generator=generator), history)
 
 
 def textually_similar(neighbours: Tensor) -> Choose:
-    """The item whose text is most like the last one's: neighbours (I, k), best first.
+    """The item whose text is most like the last one's: neighbours (I, k), best first, k the horizon or all others."""
 
-    k must be the horizon or all other items: then one of them is always left.
-    """
-
-    def choose(items: Tensor, length: Tensor, user: Tensor) -> Tensor:
-        last = items.gather(1, length.unsqueeze(1) - 1).squeeze(1)
+    def choose(history: History) -> Tensor:
+        last = history.items.gather(1, history.length.unsqueeze(1) - 1).squeeze(1)
         similar = neighbours[last]  # (A, k)
-        fresh = (similar.unsqueeze(2) != items.unsqueeze(1)).all(-1)
+        fresh = (similar.unsqueeze(2) != history.items.unsqueeze(1)).all(-1)
         return similar.gather(1, fresh.int().argmax(1, keepdim=True)).squeeze(1)
 
     return choose
 
 
-def one_step_greedy(response: ResponseNet, exit_rules: Sequence[ExitRule] = ()) -> Choose:
+def one_step_greedy(env: BatchEnv) -> Choose:
     """The item of the best response now, among those that do not end the episode by being too like the latest ones."""
-    similarity = [rule for rule in exit_rules if isinstance(rule, SimilarityExit)]
+    similarity = [rule for rule in env.exit_rules if isinstance(rule, SimilarityExit)]
 
-    def choose(items: Tensor, length: Tensor, user: Tensor) -> Tensor:
-        scores = response(items, length)
-        for rule in similarity:
-            scores = scores - 1e6 * rule.ends(items, length)  # where every item ends it, the best of them
-        return best_allowed(scores, items, length)
+    def choose(history: History) -> Tensor:
+        scores = env.response(history.items, history.length)
+        for rule in similarity:  # where every item ends it, the best of them
+            scores = scores - 1e6 * rule.ends(history.items, history.length)
+        return _best_allowed(scores, history)
 
     return choose
+
+
+def _best_allowed(scores: Tensor, history: History) -> Tensor:
+    """(A,) the item of highest score (A, I) among those not yet in the episode."""
+    allowed = allowed_items(history.items, history.length, scores.shape[1])
+    return scores.masked_fill(~allowed, -torch.inf).argmax(-1)

@@ -10,7 +10,7 @@ from rich.console import Console
 from scipy.stats import bootstrap
 
 from ialp.data import Log
-from ialp.envs.episodes import Episodes, argmax_of, run_episodes, sampled_from
+from ialp.envs.episodes import Episodes, run_episodes, sampled_from
 from ialp.errors import UserError
 from ialp.files import replacing
 from ialp.rl.schemes import load_policy
@@ -43,7 +43,7 @@ def evaluate(
     policy = load_policy(source.folder, log.catalogue.fingerprint).eval()
     first_items = log.test.first_items()[:users]
     env = opened.env(first_items, len(first_items), evaluation=True)
-    choose = sampled_from(policy, int(source.done.get("seed") or 0)) if sampled else argmax_of(policy)
+    choose = sampled_from(policy, int(source.done.get("seed") or 0)) if sampled else policy.best
     episodes = run_episodes(choose, env)
 
     which = f"{place.name}-{place.folder.absolute().name}{'-sampled' if sampled else ''}"

@@ -11,7 +11,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torchmetrics import MetricCollection
 from typing_extensions import override
 
-from ialp.envs.episodes import argmax_of, run_episodes, sampled_from
+from ialp.envs.episodes import Choose, run_episodes, sampled_from
 from ialp.files import write_atomically
 from ialp.metrics import AverageReward, EpisodeLength, EpisodeReturn
 from ialp.nets import ActorCritic
@@ -124,7 +124,7 @@ class Evaluation(Recorded, Callback):
 
     def play(self, trainer: Trainer, scheme: Scheme, sampled: bool) -> dict[str, float]:
         """R, Len and R_avg of the test users: by argmax, and with `sampled` also by sampling, under `sampled_…`."""
-        policies = {"": argmax_of(scheme)}
+        policies: dict[str, Choose] = {"": scheme.best}
         if sampled:
             policies["sampled_"] = sampled_from(scheme, torch.initial_seed())
         figures: dict[str, float] = {}

@@ -1,9 +1,7 @@
 """Objectives of a reward model, clicks or ratings: the loss, the metrics and what is calibrated afterwards."""
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -19,13 +17,11 @@ from ialp.datamodules.ratings import naive_predictions
 from ialp.datamodules.sessions import UNIFORM_NEGATIVES
 from ialp.distributed import weight_of_rank
 from ialp.envs import ExitRule, PatienceExit, SimilarityExit, World
-from ialp.envs.calibration import Calibration, calibrate, calibrate_exit
+from ialp.envs.calibration import calibrate, calibrate_exit
 from ialp.errors import UserError
 from ialp.nets.rating import RatingNet
 from ialp.nets.response import ResponseNet, followed_logits
 from ialp.recorded import Recorded
-
-logger = logging.getLogger(__name__)
 
 HIT_AT = 10
 
@@ -109,9 +105,12 @@ class Clicks(Objective):
 
     @override
     def calibrate(self, world: World, log: Log, first_items: Tensor) -> dict[str, Any]:
-        calibration = calibrate(world, first_items, self.target_reward)
-        report_calibration(calibration)
-        return {"calibration": asdict(calibration)}
+        found = calibrate(world, first_items, self.target_reward)
+        print(
+            f"calibration: intercept {found['intercept']:+.3f}, the uniformly random policy gets average reward "
+            f"{found['average_reward']:.3f}, length {found['length']:.2f}"
+        )
+        return {"calibration": found}
 
 
 def binary_loss(logits: Tensor, candidates: Tensor) -> Tensor:
@@ -131,14 +130,6 @@ def binary_loss(logits: Tensor, candidates: Tensor) -> Tensor:
 def binary_losses(logits: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
     """The terms of `binary_loss`: of the clicks (M,), and of all negatives that count (n,)."""
     return -logsigmoid(logits[:, 0]), -logsigmoid(-logits[:, 1:])[candidates[:, 1:] > 0]
-
-
-def report_calibration(calibration: Calibration) -> None:
-    """Prints the calibrated random policy's figures, with a warning if they are unlike the paper's."""
-    found = f"average reward {calibration.average_reward:.3f}, length {calibration.length:.2f}"
-    print(f"calibration: intercept {calibration.intercept:+.3f}, the uniformly random policy gets {found}")
-    if not calibration.in_range:
-        logger.warning("the calibrated random policy (%s) is outside 0.3–0.5 and 5.0–5.5", found)
 
 
 class Ratings(Objective):
@@ -196,8 +187,8 @@ class Ratings(Objective):
         assert isinstance(log, RatingLog) and isinstance(world.response, RatingNet)
         found = calibrate_exit(world, first_items, self.target_length)
         print(
-            f"calibration: similarity threshold {found.threshold:.3f}, the uniformly random policy gets return "
-            f"{found.average_return:.1f}, length {found.length:.2f}"
+            f"calibration: similarity threshold {found['threshold']:.3f}, the uniformly random policy gets return "
+            f"{found['average_return']:.1f}, length {found['length']:.2f}"
         )
         test = log.rated_at_random
         predictions = naive_predictions(log.rated, test, log.num_users, log.catalogue.num_items)
@@ -207,4 +198,4 @@ class Ratings(Objective):
             error = predicted - test.rating
             errors[name] = {"rmse": float(error.square().mean().sqrt()), "mae": float(error.abs().mean())}
             print(f"random ratings, {name}: RMSE {errors[name]['rmse']:.4f}, MAE {errors[name]['mae']:.4f}")
-        return {"calibration": asdict(found), "random_ratings": errors}
+        return {"calibration": found, "random_ratings": errors}

@@ -1,7 +1,6 @@
 """RewardModel: learns the simulated users from the log."""
 
 import json
-import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +11,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from ialp.envs import ExitRule, World
-from ialp.envs.degeneracy import degeneracy_warnings
 from ialp.envs.references import references
 from ialp.nets.response import ResponseNet, SequentialResponse
 from ialp.phases.loading import LoadableModule
 from ialp.phases.objectives import Clicks, Objective
 from ialp.recorded import description, rebuild
-
-logger = logging.getLogger(__name__)
 
 
 class RewardModel(LoadableModule):
@@ -117,8 +113,6 @@ class RewardModel(LoadableModule):
         calibrated = self.objective.calibrate(self.world, log, first_items)
         rounds = math.ceil(self.test_users / len(first_items))
         measured = references(self.world.env(first_items, rounds * len(first_items), evaluation=True), log)
-        for warning in degeneracy_warnings(measured):
-            logger.warning(warning)
         folder = Path(self.trainer.default_root_dir)
         self.world.save(folder / "world", log.catalogue.fingerprint)
         (folder / "references.json").write_text(json.dumps(measured, indent=2) + "\n")

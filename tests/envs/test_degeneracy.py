@@ -22,7 +22,7 @@ class LeavesAt(ExitRule):
 def shown(*rows: list[int]):
     """Everybody is shown the items of his row, one after the other."""
     table = torch.tensor(rows)
-    return lambda items, length, user: table[user, length - 1]
+    return lambda history: table[history.user, history.length - 1]
 
 
 def test_play_tells_causes_and_answers_worked_out_by_hand(fixed):
@@ -64,7 +64,7 @@ def test_play_references_plays_what_references_measures(net):
 
 @pytest.mark.parametrize(("popular", "said"), [(44.0, False), (46.0, True)])
 def test_degeneracy_warnings_name_popularity_near_greedy(popular, said):
-    found = degeneracy_warnings({"popularity": {"return": popular}, "greedy": {"return": 100.0}})
+    found = degeneracy_warnings({"popularity": {"return": popular}, "greedy": {"return": 100.0}}, {})
     assert len(found) == said
     assert not said or "popularity alone gets 46% of greedy's return" in found[0]
 

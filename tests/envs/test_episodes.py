@@ -2,13 +2,13 @@ import pytest
 import torch
 
 from ialp.envs import BatchEnv
-from ialp.envs.episodes import argmax_of, run_episodes, sampled_from
+from ialp.envs.episodes import run_episodes, sampled_from
 from ialp.nets import ActorCritic
 from ialp.nets.response import SequentialResponse
 from ialp.rl.schemes import Scratch
 from ialp.types import History
 
-ITEMS, LENGTH, USER = torch.tensor([[3, 4, 0], [5, 0, 0], [5, 0, 0]]), torch.tensor([2, 1, 1]), torch.arange(3)
+ITEMS, LENGTH = torch.tensor([[3, 4, 0], [5, 0, 0], [5, 0, 0]]), torch.tensor([2, 1, 1])
 
 
 @pytest.fixture
@@ -19,14 +19,10 @@ def scheme() -> Scratch:
     return scheme
 
 
-def test_argmax_of_takes_the_most_probable_action(scheme):
-    expected = scheme.probabilities(History(ITEMS, LENGTH)).argmax(1)
-    assert torch.equal(argmax_of(scheme)(ITEMS, LENGTH, USER), expected)
-
-
 def test_sampled_from_draws_with_the_policys_probabilities(scheme):
     many = torch.arange(20_000)
-    drawn = sampled_from(scheme, 0)(ITEMS[1:2].expand(len(many), -1), LENGTH[1:2].expand(len(many)), many)
+    history = History(ITEMS[1:2].expand(len(many), -1), LENGTH[1:2].expand(len(many)), user=many)
+    drawn = sampled_from(scheme, 0)(history)
     share = drawn.bincount(minlength=21) / len(many)
     assert torch.allclose(share, scheme.probabilities(History(ITEMS, LENGTH))[1], atol=0.01)
 

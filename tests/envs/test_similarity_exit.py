@@ -161,9 +161,9 @@ def test_calibrate_exit_reaches_the_target_length(coat, target):
     log, net = coat
     world = World(net, [SimilarityExit()], 30, 1.0)
     found = calibrate_exit(world, log.test.first_items(), target)
-    assert abs(found.length - target) < 0.5
-    assert world.exit_rules[0].threshold == found.threshold
-    again = World(net, [SimilarityExit(found.threshold)], 30, 1.0).env(log.test.first_items(), 12, evaluation=True)
+    assert abs(found["length"] - target) < 0.5
+    assert world.exit_rules[0].threshold == found["threshold"]
+    again = World(net, [SimilarityExit(found["threshold"])], 30, 1.0).env(log.test.first_items(), 12, evaluation=True)
     assert abs(references(again, log)["random"]["length"] - target) < 2
 
 
@@ -172,7 +172,8 @@ def test_one_step_greedy_avoids_the_similarity_exit(coat):
     world = World(net, [SimilarityExit()], 10, 1.0)
     calibrate_exit(world, log.test.first_items(), 4.0)
     users = world.env(log.test.first_items(), 12, evaluation=True)
-    plain = run_episodes(one_step_greedy(net), users)
-    careful = run_episodes(one_step_greedy(net, users.exit_rules), users)
+    heedless = World(net, [], 10, 1.0).env(log.test.first_items(), 12)
+    plain = run_episodes(one_step_greedy(heedless), users)
+    careful = run_episodes(one_step_greedy(users), users)
     assert careful.lengths.float().mean() > plain.lengths.float().mean() + 1
     assert careful.returns.mean() > plain.returns.mean()

@@ -1,5 +1,4 @@
 import json
-import logging
 import math
 
 import polars
@@ -12,10 +11,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from ialp.data import BuiltinLog
 from ialp.datamodules import SessionDataModule
 from ialp.envs import ExitRule, World
-from ialp.envs.calibration import Calibration
 from ialp.experiment.evaluate import evaluate
 from ialp.nets.response import SequentialResponse
-from ialp.phases.objectives import binary_loss, report_calibration
+from ialp.phases.objectives import binary_loss
 from ialp.phases.reward_model import RewardModel
 from ialp.rl.schemes import Scratch
 
@@ -128,15 +126,3 @@ def test_binary_loss_by_hand():
     softplus = [math.log(1 + math.exp(x)) for x in (-1.0, 0.0, -2.0, 0.5, 3.0)]
     expected = (sum(softplus[:2]) / 2 + sum(softplus[2:]) / 3) / 2
     assert float(binary_loss(logits, candidates)) == pytest.approx(expected, rel=1e-6)
-
-
-def test_report_calibration_prints_it_and_warns_of_a_bad_one(capsys, caplog):
-    with caplog.at_level(logging.WARNING):
-        report_calibration(Calibration(intercept=-1.25, average_reward=0.4, length=5.2))
-        assert not caplog.records
-        report_calibration(Calibration(intercept=-1.25, average_reward=0.4, length=8.0))
-    assert (
-        "intercept -1.250, the uniformly random policy gets average reward 0.400, length 5.20"
-        in capsys.readouterr().out
-    )
-    assert "length 8.00) is outside" in caplog.text
