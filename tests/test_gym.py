@@ -28,7 +28,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv  # noqa: E402
 
 from ialp.gym import UserEnv, UserVectorEnv  # noqa: E402
 
-MODES = list(AutoresetMode)
+MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP]
 SMALL = {"num_tracks": 60, "num_sessions": 80}
 
 
@@ -182,11 +182,7 @@ class TestManyUsers:
             assert np.allclose(reward, numbers[0], atol=1e-6) and reward.dtype == numbers[0].dtype
             assert np.array_equal(terminated, numbers[1]) and np.array_equal(truncated, numbers[2])
             assert data_equivalence(info, expected_info)
-            ended += (over := terminated | truncated).sum()
-            if mode is AutoresetMode.DISABLED and over.any():
-                seen, info = ours.reset(options={"reset_mask": over})
-                expected, _ = theirs.reset(options={"reset_mask": over})
-                assert data_equivalence(seen, expected)
+            ended += (terminated | truncated).sum()
         assert ended > 10
 
     def test_gym_same_seed_gives_the_same_users_however_many_there_are(self, world):
@@ -231,7 +227,7 @@ class TestManyUsers:
         (seen, info), _ = envs.reset(seed=0), others.reset(seed=0)
         kept = {name: value.copy() for name, value in {**seen, **info}.items()}
         for _ in range(8):
-            actions = others.users.mask().argmax(1)
+            actions = others.observe()[1]["action_mask"].argmax(1)
             later, *ours, info_later = envs.step(actions)
             expected, *theirs, _ = others.step(actions)
             assert data_equivalence(later, expected) and data_equivalence(ours, theirs)
@@ -265,42 +261,18 @@ class TestRefused:
             UserVectorEnv(*clicks).step(np.array([0]))
 
     def test_gym_step_after_the_end(self, fixed, clicks):
-        world = World(fixed([1e-9] * 60))
-        env = UserEnv(world, clicks[1])
-        envs = UserVectorEnv(world, clicks[1], num_envs=2, autoreset_mode="Disabled")
+        env = UserEnv(World(fixed([1e-9] * 60)), clicks[1])
         env.reset()
-        envs.reset()
         for action in range(5):
             env.step(action)
-            envs.step(np.array([action, action]))
         with pytest.raises(ResetNeeded, match="the episode is over"):
             env.step(5)
-        envs.reset(options={"reset_mask": np.array([False, True])})
-        with pytest.raises(ResetNeeded, match="reset_mask"):
-            envs.step(np.array([5, 5]))
-
-    @pytest.mark.parametrize(
-        ("mask", "said"),
-        [
-            ([True, False], "numpy array"),
-            (np.array([1, 0]), r"\(2,\) bool"),
-            (np.array([True]), r"\(2,\) bool"),
-            (np.array([False, False]), "names nobody"),
-        ],
-    )
-    def test_gym_mask_of_another_form(self, clicks, mask, said):
-        envs = UserVectorEnv(*clicks, num_envs=2)
-        envs.reset()
-        with pytest.raises(ValueError, match=said):
-            envs.reset(options={"reset_mask": mask})
-
-    def test_gym_seed_for_some_of_them(self, clicks):
-        with pytest.raises(ValueError, match="begins all users anew"):
-            UserVectorEnv(*clicks).reset(seed=1, options={"reset_mask": np.array([True])})
 
     def test_gym_unknown_way_to_reset(self, clicks):
         with pytest.raises(ValueError, match="is not a valid AutoresetMode"):
             UserVectorEnv(*clicks, autoreset_mode="Never")
+        with pytest.raises(ValueError, match="must be NextStep or SameStep"):
+            UserVectorEnv(*clicks, autoreset_mode="Disabled")
 
 
 class TestRegistered:
@@ -313,9 +285,9 @@ class TestRegistered:
 
     def test_gym_vector_of_a_named_run(self, runs):
         run = str(runs / "lfm_reward" / "0-cccccccc")
-        envs = gymnasium.make_vec("ialp/World-v0", num_envs=3, run=run, autoreset_mode="Disabled")
+        envs = gymnasium.make_vec("ialp/World-v0", num_envs=3, run=run, autoreset_mode="SameStep")
         assert isinstance(envs, UserVectorEnv) and envs.num_envs == 3
-        assert envs.metadata["autoreset_mode"] is AutoresetMode.DISABLED
+        assert envs.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
         assert gymnasium.make_vec("ialp/World-v0", run=run).metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
 
     def test_gym_spec_can_be_written_down(self, runs):
@@ -333,8 +305,6 @@ class TestRegistered:
             gymnasium.make("ialp/World-v0")
         with pytest.raises(UserError, match="no run of a reward model"):
             gymnasium.make("ialp/World-v0", run=str(tmp_path / "nowhere"))
-        with pytest.raises(UserError, match=r"names no data\.init_args\.log"):
-            gymnasium.make("ialp/World-v0", run=str(tmp_path))
 
     def test_gym_without_gymnasium_the_extra_is_named(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "gymnasium", None)
