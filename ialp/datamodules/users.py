@@ -19,12 +19,7 @@ from ialp.rl.replay import ReplayBuffer
 class UsersDataModule(Recorded, LightningDataModule):
     """Users of a training world to learn from and of a test world to be evaluated on.
 
-    Args:
-        log: source of catalogue and sessions.
-        reward_model: folder of a finished reward run, whose users answer.
-        users: users at once, over all ranks.
-        reward_scale: multiplies the users' reward of 0 to 5, so that it has the scale of the judge's 0 or 1.
-        test_users: users of the test world that every evaluation plays, the same for every method.
+    Arguments are those of the subclasses.
 
     Attributes:
         shared: names of the numbers of which every rank must have an equal part.

@@ -2,11 +2,11 @@
 
 import time
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import polars
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torchmetrics import MetricCollection
 from typing_extensions import override
@@ -14,35 +14,10 @@ from typing_extensions import override
 from ialp.envs.episodes import Choose, run_episodes, sampled_from
 from ialp.files import write_atomically
 from ialp.metrics import AverageReward, EpisodeLength, EpisodeReturn
-from ialp.nets import ActorCritic
 from ialp.recorded import Recorded
 from ialp.rl.schemes import Scheme
 
 REPORTED = (0, 1, 2)  # epochs whose figures are compared, beside the last one's
-
-
-class Evaluated(Protocol):
-    """A phase whose policy meets users, as its evaluation sees it.
-
-    Attributes:
-        scheme: π̂.
-        trains: False for schemes that are only evaluated.
-        environment_steps: taken so far, on all ranks.
-        device: of the policy.
-    """
-
-    scheme: Scheme
-    environment_steps: int
-
-    @property
-    def trains(self) -> bool: ...  # noqa: D102
-
-    @property
-    def device(self) -> torch.device: ...  # noqa: D102
-
-    def load_pretrained(self) -> ActorCritic:
-        """θ, as the pretrain run left it."""
-        ...
 
 
 class Evaluation(Recorded, Callback):
@@ -50,7 +25,7 @@ class Evaluation(Recorded, Callback):
 
     At e = 0 the frozen pre-trained policy is played beside the policy that will adapt. The figures are R, Len and R_avg
     (section 5.3) by the argmax of π̂, and of the policy as it samples under `sampled_…`. It also measures the seconds
-    that a step of learning takes, evaluation left out.
+    that a step of learning takes, evaluation left out. The module is an `OnlineAdapt`.
 
     Args:
         sampled: when to measure the policy also as it samples: at every epoch (`always`), at e = 0, 1, 2 and the end
@@ -71,52 +46,51 @@ class Evaluation(Recorded, Callback):
         )
 
     @override
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         self.clock = time.perf_counter()  # a resumed run begins in the middle of an epoch
-        module = _online(pl_module)
         if self.rows:
             return  # resumed: measured already
-        if module.scheme.needs_pretrained:
-            frozen = module.scheme.frozen(module.load_pretrained().to(module.device))
-            self.measure(trainer, "frozen", frozen, epoch=0)
-        figures = self.measure(trainer, "adapted", module.scheme, epoch=0)
+        scheme = pl_module.scheme
+        if scheme.needs_pretrained:
+            self.measure(trainer, "frozen", scheme.frozen(pl_module.load_pretrained().to(pl_module.device)), epoch=0)
+        figures = self.measure(trainer, "adapted", scheme, epoch=0)
         for logger in trainer.loggers:  # Lightning logs nothing before the first batch, and curves begin at e = 0
             logger.log_metrics({"epoch": 0, "train/environment_steps": 0, **_named("val", figures)}, step=0)
 
     @override
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         self.clock = time.perf_counter()
 
     @override
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
         now = time.perf_counter()
         self.seconds, self.clock = self.seconds + now - self.clock, now
-        pl_module.log("train/seconds_per_step", self.seconds / _online(pl_module).environment_steps, batch_size=1)
+        pl_module.log("train/seconds_per_step", self.seconds / pl_module.environment_steps, batch_size=1)
 
     @override
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         if trainer.sanity_checking:
             return
         epoch = trainer.current_epoch + 1 if trainer.state.fn == TrainerFn.FITTING else 0
-        module = _online(pl_module)
-        figures = self.measure(trainer, "adapted" if module.trains else "frozen", module.scheme, epoch)
+        figures = self.measure(trainer, "adapted" if pl_module.trains else "frozen", pl_module.scheme, epoch)
         pl_module.log_dict(_named("val", figures), batch_size=1, sync_dist=True)
 
     @override
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         self.clock = time.perf_counter()
 
     @override
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        figures = self.play(trainer, _online(pl_module).scheme, sampled=True)
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        figures = self.play(trainer, pl_module.scheme, sampled=True)
         pl_module.log_dict(_named("test", figures), batch_size=1, sync_dist=True)
 
     def measure(self, trainer: Trainer, policy: str, scheme: Scheme, epoch: int) -> dict[str, float]:
         """Plays the test users and adds a row to evaluation.csv."""
         reported = epoch in (*REPORTED, trainer.max_epochs) or trainer.should_stop
         figures = self.play(trainer, scheme, self.sampled == "always" or (self.sampled == "reported" and reported))
-        steps = _online(trainer.lightning_module).environment_steps
-        self.rows.append({"policy": policy, "epoch": epoch, "environment_steps": steps, **figures})
+        module: Any = trainer.lightning_module
+        row = {"policy": policy, "epoch": epoch, "environment_steps": module.environment_steps}
+        self.rows.append({**row, **figures})
         if trainer.is_global_zero:
             path = Path(trainer.default_root_dir) / "evaluation.csv"
             write_atomically(path, polars.DataFrame(self.rows).write_csv())
@@ -155,10 +129,6 @@ class Evaluation(Recorded, Callback):
             return None
         wanted: dict[str, Any] = {str(row["epoch"]): row for row in rows if row["epoch"] in REPORTED}
         return {**wanted, "end": rows[-1]}
-
-
-def _online(module: Any) -> Evaluated:
-    return module
 
 
 def _named(prefix: str, figures: dict[str, float]) -> dict[str, float]:
