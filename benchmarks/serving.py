@@ -54,7 +54,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     for path in given.files:
         card = json.loads(path.with_name(f"{path.name}.json").read_text(encoding="utf-8"))
-        longest, num_items = card["inputs"]["items"]["time"][1], card["catalogue"]["items"]
+        longest, num_items = card["max_length"], card["items"]
         size = f"{path.stat().st_size / 2**20:.1f} MiB, {num_items:,} items, {given.threads} thread(s)"
         policy = opened(path, given.threads)
         for batch in given.batches:

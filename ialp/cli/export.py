@@ -4,7 +4,7 @@ from argparse import RawDescriptionHelpFormatter
 
 from ialp.parser import Parser
 from ialp.serving.export import SUFFIXES, export
-from ialp.serving.opening import CKPT_HELP, open_finished
+from ialp.serving.opening import open_finished
 
 DESCRIPTION = """\
 Write the policy that a finished run ended with as one file, and check it: it is read back and must give the
@@ -13,8 +13,8 @@ run's own probabilities, masks included, to 1e-5.
   inputs   items (B, T) int64, histories right-padded with 0; length (B,) int64, from 1 to T
   output   probabilities (B, I) float32; column 0 is padding; what the run's masks forbid is 0
 
-B is open, T too up to the policy's longest history. Beside FILE lie FILE.json, which describes it, and
-FILE.items.jsonl, whose line n is number n of a history: the catalogue's own id and text."""
+B is open, T too up to the policy's longest history. Beside FILE lies FILE.json, which says what it
+was made of; entry n of its `ids` and `texts` is the catalogue's own id and text of number n of a history."""
 
 
 def run(arguments: list[str]) -> int:
@@ -23,7 +23,7 @@ def run(arguments: list[str]) -> int:
         prog="ialp export", description=DESCRIPTION, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False
     )
     add = parser.add_argument
-    add("--ckpt", required=True, help=CKPT_HELP)
+    add("--ckpt", required=True, help="folder of a finished pretrain or online run")
     add(
         "--format",
         choices=[*SUFFIXES],

@@ -6,7 +6,7 @@ from argparse import RawDescriptionHelpFormatter
 
 from ialp.errors import UserError
 from ialp.parser import Parser
-from ialp.serving.opening import CKPT_HELP, open_finished
+from ialp.serving.opening import open_finished
 from ialp.serving.recommend import history_of, recommend, split_ids, table
 
 DESCRIPTION = """\
@@ -25,7 +25,7 @@ def run(arguments: list[str]) -> int:
         prog="ialp recommend", description=DESCRIPTION, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False
     )
     add = parser.add_argument
-    add("--ckpt", required=True, help=CKPT_HELP)
+    add("--ckpt", required=True, help="folder of a finished pretrain or online run")
     add(
         "--history", default="", help="id,id,… of what was shown; - reads them from standard input, on one line or many"
     )

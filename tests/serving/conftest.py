@@ -88,7 +88,7 @@ def counting(log: Log, folder: Path, max_length: int = MAX_LENGTH) -> FinishedRu
     torch.nn.init.zeros_(policy.actor.weight)
     with torch.no_grad():
         policy.actor.bias.copy_(torch.arange(log.catalogue.num_items + 1).clamp(min=1).log())
-    return FinishedRun(folder, SavedPolicy([1.0], [policy]).eval(), log)
+    return FinishedRun(folder, SavedPolicy([1.0], [policy]).eval(), log, {})
 
 
 def histories(log: Log, batch: int, time: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,7 +16,6 @@ from ialp.rl.schemes import Scheme, load_policy
 from ialp.serving import export as exporting
 from ialp.serving.export import SUFFIXES, export, largest_difference
 from ialp.serving.opening import open_finished
-from ialp.serving.recommend import recommend
 from ialp.types import History
 from tests.serving.conftest import MAX_LENGTH, histories
 
@@ -76,33 +75,26 @@ def test_largest_difference_tells_policies_apart(run_of):
 def test_export_what_differs_is_not_written(run_of, tmp_path, monkeypatch):
     finished = open_finished(run_of("plain"))
 
-    def off(program):
+    def off(module):
         return b"", lambda items, length: played(finished.policy)(items, length) * (1 + 1e-3)
 
     monkeypatch.setattr(exporting, "as_torch_export", off)
-    monkeypatch.setattr(exporting, "traced", lambda module: None)
     with pytest.raises(UserError, match="differ by up to"):
         export(open_finished(run_of("plain")), out=str(tmp_path / "policy.pt2"))
     assert not list(tmp_path.iterdir())
 
 
-def test_export_writes_description_and_items_beside_the_file(run_of, tmp_path, capsys):
+def test_export_writes_its_description_beside_the_file(run_of, tmp_path, capsys):
     path = tmp_path / "deep" / "coats.pt2"
     assert main(["export", "--ckpt", str(run_of("users")), "--out", str(path)]) == 0
-    said = capsys.readouterr().out
-    assert sorted(file.name for file in path.parent.iterdir()) == [
-        "coats.pt2", "coats.pt2.items.jsonl", "coats.pt2.json",
-    ]  # fmt: skip
+    assert sorted(file.name for file in path.parent.iterdir()) == ["coats.pt2", "coats.pt2.json"]
     card = json.loads((path.parent / "coats.pt2.json").read_text())
     log = open_finished(run_of("users")).log
-    assert card["catalogue"] == {"items": 30, "users": 40, "fingerprint": log.catalogue.fingerprint}
-    assert card["inputs"]["items"]["time"] == [1, MAX_LENGTH] and "31 … 70" in card["inputs"]["items"]["holds"]
-    assert card["output"]["probabilities"]["shape"] == ["batch", 31]
-    assert card["largest_difference"] <= 1e-5 and f"{card['largest_difference']:.1e} at most" in said
-    lines = [json.loads(line) for line in (path.parent / "coats.pt2.items.jsonl").read_text().splitlines()]
-    assert [line["number"] for line in lines] == list(range(71))
-    assert [line["id"] for line in lines] == log.names
-    assert lines[7]["text"] == log.catalogue.texts[7] and lines[31] == {"number": 31, "id": "user 0", "text": ""}
+    assert (card["items"], card["users"], card["catalogue"]) == (30, 40, log.catalogue.fingerprint)
+    assert card["max_length"] == MAX_LENGTH and not card["repeats"]
+    assert card["largest_difference"] <= 1e-5
+    assert f"{card['largest_difference']:.1e} at most" in capsys.readouterr().out
+    assert card["ids"] == log.names and card["texts"] == log.catalogue.texts
 
 
 def test_export_what_does_not_act_is_left_out(run_of):
@@ -119,12 +111,9 @@ class TestBadInput:
             open_finished(tmp_path)
 
     def test_open_finished_refuses_a_folder_without_run(self, tmp_path, run_of):
-        with pytest.raises(UserError, match="no such run folder or checkpoint"):
-            open_finished(tmp_path / "absent")
-        with pytest.raises(UserError, match="no run folder"):
-            open_finished(tmp_path)
-        with pytest.raises(UserError, match=f"name the run's: .*{run_of('plain').name}"):
-            open_finished(run_of("plain") / "policy")
+        for folder in (tmp_path / "absent", tmp_path, run_of("plain") / "policy"):
+            with pytest.raises(UserError, match="no run folder"):
+                open_finished(folder)
 
     def test_export_refuses_another_suffix(self, run_of, tmp_path):
         with pytest.raises(UserError, match=r"ends in \.pt2"):
@@ -148,43 +137,3 @@ class TestBadInput:
         (copy_of / "config.yaml").write_text(config.replace("num_tracks: 60", "num_tracks: 70"))
         with pytest.raises(UserError, match="another catalogue"):
             open_finished(copy_of)
-
-
-def test_open_finished_takes_the_log_of_a_run_made_in_python(run_of, tmp_path):
-    whole = open_finished(run_of("mixture"))
-    for name in ("idle", "frozen", "policy", "mixture.json"):  # neither config.yaml nor done.json
-        (shutil.copytree if (run_of("mixture") / name).is_dir() else shutil.copy)(
-            run_of("mixture") / name, tmp_path / name
-        )
-    run = open_finished(tmp_path, log=whole.log)
-    assert recommend(run, [1, 2], top=3) == recommend(whole, [1, 2], top=3)
-    assert export(run).parent == tmp_path / "export"
-
-
-class TestCheckpoint:
-    @pytest.fixture
-    def run(self, run_of, tmp_path) -> Path:
-        return Path(shutil.copytree(run_of("mixture"), tmp_path / "runs" / "tiny" / "0-ffffffff"))
-
-    def write(self, run: Path, shift: float) -> Path:
-        weights = {
-            f"scheme.learner.{name}": value + shift for name, value in load_policy(run).learner.state_dict().items()
-        }
-        path = run / "checkpoints" / "last.ckpt"
-        path.parent.mkdir()
-        torch.save({"state_dict": weights}, path)
-        return path
-
-    def test_open_finished_takes_the_last_checkpoint(self, run):
-        finished = open_finished(self.write(run, 0.0))
-        assert finished.folder.samefile(run) and finished.policy.weights == [0.0, 0.3, 0.7]
-
-    def test_open_finished_refuses_an_earlier_checkpoint(self, run):
-        with pytest.raises(UserError, match="not the run's final policy"):
-            open_finished(self.write(run, 1e-3))
-
-    def test_open_finished_refuses_a_broken_checkpoint(self, run):
-        path = self.write(run, 0.0)
-        path.write_bytes(path.read_bytes()[:100])
-        with pytest.raises(UserError, match="no checkpoint that can be read"):
-            open_finished(path)

@@ -52,7 +52,7 @@ def test_export_of_real_data_gives_the_runs_probabilities(run, format, tmp_path,
     out = tmp_path / f"policy{'.pt2' if format == 'torch_export' else '.onnx'}"
     assert main(["export", "--ckpt", str(folder), "--format", format, "--out", str(out)]) == 0
     card = json.loads((tmp_path / f"{out.name}.json").read_text())
-    assert card["catalogue"]["items"] == log.catalogue.num_items and card["largest_difference"] <= 1e-5
+    assert card["items"] == log.catalogue.num_items and card["largest_difference"] <= 1e-5
 
 
 def test_recommend_on_real_data_shows_texts(run, capsys) -> None:
