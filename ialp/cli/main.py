@@ -21,7 +21,7 @@ COMMANDS = {
     "evaluate": "play a finished policy in any world, episode by episode",
     "recommend": "what a finished policy would show next, after a history of item ids",
     "export": "a finished policy as one file for torch.export or ONNX, checked",
-    "oracle": "report on a judge; show, exchange or prune the judgements that are kept",
+    "oracle": "count or prune the judgements that are kept",
     "world": "describe simulated users: references, exits, calibration",
     "runs": "list, compare or remove runs",
     "report": "the paper's tables and figures from finished runs, and what is missing",
