@@ -54,7 +54,7 @@ class BatchEnv:
         first_user: Number of the first user, where several processes share the users.
 
     Raises:
-        ValueError: NaN or infinite weights or reward scale.
+        ValueError: NaN or infinite weights.
 
     Attributes:
         items: (B, horizon + 2) int64 history, right-padded with 0.
@@ -89,7 +89,9 @@ class BatchEnv:
         self.length = torch.zeros(num_users, dtype=torch.int64, device=self.device)
         self.done = torch.ones(num_users, dtype=torch.bool, device=self.device)
         self._all_false = torch.zeros_like(self.done)
-        self._check_numbers()
+        for name, value in response.state_dict().items():
+            if not value.isfinite().all():
+                raise ValueError(f"the response net's {name} holds NaN or infinity: train it again")
         self._first_column = (torch.arange(horizon + 2, device=self.device) == 0).long()  # 1, 0, 0, …
         for rule in self.exit_rules:
             rule.prepare(self.response)
@@ -117,10 +119,7 @@ class BatchEnv:
         self._first = FirstItems(self.first_items, self.user, None if self.evaluation else seed)
 
     def reset(self, mask: Tensor | None = None) -> None:
-        """The users in `mask` (B,) bool, or all, begin their next episode.
-
-        `reset(env.done)` is the quickest: the next step then need not look for users whose episode is over.
-        """
+        """The users in `mask` (B,) bool, or all, begin their next episode; `reset(env.done)` is the quickest."""
         self._all_active = mask is None or mask is self.done
         if mask is None:
             mask = torch.ones_like(self.done)
@@ -158,10 +157,12 @@ class BatchEnv:
         step = Step(items, length, action, response)
         ends = self._apply_exit_rules(active, step)
         self.latest = step, ends
-        left, cut = self._any(ends, self._leaving), self._any(ends, self._truncating)
+        left, cut = _any(ends, self._leaving), _any(ends, self._truncating)
         reward, cut = response * self._scale, cut > left
-        if active is not None:
-            reward, left, cut = (self._for_all(active, each) for each in (reward, left, cut))
+        if active is not None:  # 0 for the others
+            reward, left, cut = (
+                each.new_zeros(self.num_users).index_copy(0, active, each) for each in (reward, left, cut)
+            )
         feedback = Feedback(reward, left, cut)
         # Action 0 is the padding, so a final state stays as it is.
         self.items = self.items.scatter(1, self.length.unsqueeze(1), actions.unsqueeze(1))
@@ -182,22 +183,6 @@ class BatchEnv:
                 self._rule_states[index] = state.index_copy(0, active, advanced)
             ends.append(ended)
         return ends
-
-    @staticmethod
-    def _any(ends: list[Tensor], rules: list[int]) -> Tensor:
-        """(A,) bool: one of these rules ends the episode."""
-        return reduce(torch.logical_or, [ends[rule] for rule in rules]) if rules else torch.zeros_like(ends[0])
-
-    def _for_all(self, active: Tensor, values: Tensor) -> Tensor:
-        """Values (A,) of the active users → (B,), 0 for the others."""
-        return values.new_zeros(self.num_users).index_copy(0, active, values)
-
-    def _check_numbers(self) -> None:
-        for name, value in self.response.state_dict().items():
-            if not value.isfinite().all():
-                raise ValueError(f"the response net's {name} holds NaN or infinity: train it again")
-        if not math.isfinite(self.reward_scale):
-            raise ValueError(f"reward_scale is {self.reward_scale}: it must be a finite number")
 
     def _check(self, actions: Tensor, all_active: bool) -> None:
         if actions.shape != self.user.shape or actions.is_floating_point():
@@ -240,6 +225,11 @@ class BatchEnv:
         self._set_seed(state["seed"])
         self._rule_states = [each.to(self.device).clone() for each in state["rules"]]
         self._cache = state["cache"].to(self.device).clone()
+
+
+def _any(ends: list[Tensor], rules: list[int]) -> Tensor:
+    """(A,) bool: one of these rules ends the episode."""
+    return reduce(torch.logical_or, [ends[rule] for rule in rules]) if rules else torch.zeros_like(ends[0])
 
 
 class FirstItems:

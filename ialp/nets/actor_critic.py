@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from typing_extensions import override
 
 from ialp.errors import UserError
 from ialp.nets.sasrec import SASRec, at_length
@@ -40,8 +41,8 @@ class ItemHead(nn.Module):
         self.weight = nn.Parameter(torch.randn(width, dim) * std)
         self.bias = nn.Parameter(torch.zeros(width))
 
+    @override
     def forward(self, state: Tensor) -> Tensor:
-        """(B, D) → (B, I)."""
         return nn.functional.linear(state, self.weight, self.bias)
 
     def gather(self, state: Tensor, item: Tensor) -> Tensor:
@@ -54,14 +55,7 @@ class ActorCritic(Recorded, nn.Module):
     """State encoder with an actor head (logits of all items) and a critic head (Q of all items).
 
     Args:
-        num_items: N, without the padding id.
-        dim: Width of states and embeddings.
-        layers: Transformer blocks of the encoder.
-        heads: Attention heads.
-        max_length: Longest history.
-        dropout: In the encoder.
-        num_users: U, users known by features.
-        user_width: F, the number of features.
+        num_items: N, without the padding id; it and all others but the last are those of `SASRec`.
         q_temperature: The policy is the softmax of Q / q_temperature instead of the actor's; None: the actor's.
 
     Attributes:

@@ -94,23 +94,14 @@ class LoadableModule(Recorded, LightningModule):
         cls,
         checkpoint_path: Any,
         map_location: Any = "cpu",
-        strict: bool | None = None,
-        weights_only: bool | None = True,
         **kwargs: Any,
     ) -> Self:
-        """The module of a checkpoint, with its nets and weights.
-
-        Args:
-            checkpoint_path: The file.
-            map_location: Where tensors go; the CPU, unless something else is said.
-            strict: Whether the weights must be complete; by default as `strict_loading` of the module says.
-            weights_only: False reads pickled objects, too; never do that with files of others.
-            kwargs: Take the place of arguments of the constructor.
+        """The module of a checkpoint, with its nets and weights; `kwargs` replace arguments of the constructor.
 
         Raises:
             UserError: No such file, no checkpoint of this class, or an argument that must be given.
         """
-        checkpoint = _read(Path(checkpoint_path), map_location, weights_only)
+        checkpoint = _read(Path(checkpoint_path), map_location)
         described = checkpoint.get(KEY) or {}
         if described.get("class") != _name(cls):
             raise UserError(f"{checkpoint_path}: a checkpoint of {described.get('class')}, not of {_name(cls)}")
@@ -121,7 +112,7 @@ class LoadableModule(Recorded, LightningModule):
         module = cls(**rebuild(given), **kwargs)  # type: ignore[arg-type]
         module.build_nets(described["sizes"])
         module.on_load_checkpoint(checkpoint)
-        module.load_state_dict(checkpoint["state_dict"], module.strict_loading if strict is None else strict)
+        module.load_state_dict(checkpoint["state_dict"], module.strict_loading)
         return module
 
 
@@ -129,10 +120,10 @@ def _name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _read(path: Path, map_location: Any, weights_only: bool | None) -> dict[str, Any]:
+def _read(path: Path, map_location: Any) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
     try:
-        return torch.load(path, map_location, weights_only=weights_only is not False)
+        return torch.load(path, map_location, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: no checkpoint that can be read ({str(error).splitlines()[0]})") from None

@@ -280,11 +280,6 @@ def test_batch_env_refuses_weights_that_are_not_finite(net, name, value):
         BatchEnv(net, FIRST, 2)
 
 
-def test_batch_env_refuses_a_reward_scale_that_is_not_finite(net):
-    with pytest.raises(ValueError, match="reward_scale is nan"):
-        BatchEnv(net, FIRST, 2, reward_scale=float("nan"))
-
-
 def test_batch_env_repeats_are_legal_and_a_rule_of_ones_own_is_asked(fixed):
     class LeavesOnRepeat(ExitRule):
         def start(self, num_users, device):
