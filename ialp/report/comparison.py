@@ -14,14 +14,11 @@ from ialp.report.summary import EPOCH_STEPS
 from ialp.runs.data import RunData
 
 END = "end"
-Moment = int | str
-"""An epoch of the paper, or END."""
+Moment = int | str  # an epoch of the paper, or END
 PAPER_NAMES = {"lfm": "LFM", "industry": "Industry", "coat": "Coat"}
 SHOWN_DIFFERENCES = 3
-CLOSE = 0.15
-"""Environment steps that differ by this fraction at most are one moment: an epoch of whole episodes varies."""
-DEFAULT_EXPLORATION = {"DQN": "ε-greedy"}
-"""Of a method in the paper's tables; any other explores by categorical draws."""
+CLOSE = 0.15  # steps that differ by this fraction at most are one moment: an epoch of whole episodes varies
+DEFAULT_EXPLORATION = {"DQN": "ε-greedy"}  # in the paper's tables; any other method explores by categorical draws
 
 
 @dataclass
@@ -73,9 +70,7 @@ class Row:
     def curves(self, column: str, tested: bool = False) -> tuple[Values, dict[int, Values]]:
         """(E,) environment steps, and seed -> (E,) learning curve of the longest runs, at the steps of the first seed.
 
-        Args:
-            column: "return" or "length".
-            tested: The curves of the test users, not of the users in training.
+        `column` is "return" or "length", of the users in training or, if `tested`, of the test users.
         """
         runs = {seed: run.figures if tested else run.training for seed, run in self.longest.items()}
         found = {seed: curve for seed, curve in runs.items() if len(curve)}
@@ -129,10 +124,8 @@ def _at(figures: pl.DataFrame, steps: int, figure: str) -> float | None:
 
 def _world(key: str, runs: list[Measured]) -> World:
     data = str((runs[0].run.done.get("data") or {}).get("name", "unknown data"))
-    known = ORDER.index
-    rows = sorted(
-        _rows(runs), key=lambda r: (known(r.family) if r.family in ORDER else 99, r.base, not r.main, r.label)
-    )
+    place = {name: number for number, name in enumerate(ORDER)}
+    rows = sorted(_rows(runs), key=lambda row: (place.get(row.family, 99), row.base, not row.main, row.label))
     references = next((found for run in runs if (found := run.run.references())), {})
     reward = next((run.run.world for run in runs if run.run.world), None)
     return World(key, PAPER_NAMES.get(data.lower(), data), data.lower(), rows, references, reward)

@@ -14,8 +14,7 @@ from ialp.report.tables import BEST, Cell, Table, row
 from ialp.runs.data import RunData
 from ialp.runs.open import data_module
 
-SEEDS = 5
-"""Number of seeds that are asked of a method."""
+SEEDS = 5  # asked of a method
 
 
 def data_table(worlds: Sequence[World], data_root: str | None) -> Table:

@@ -14,13 +14,12 @@ LLM_ONLINE = "LLMOnline"
 SCRATCH = {"DQN": "DQN", "Reinforce": "PG", "A2C": "A2C"}
 """Class of an algorithm -> the paper's name, in the paper's order."""
 SCHEMES = {"LLMOnline": LLM_ONLINE, "FineTune": FINE_TUNE, "PolicySet": POLICY_SET}
-ORDER = [*SCRATCH.values(), LLM_ONLINE, FROZEN, FINE_TUNE, POLICY_SET]
-"""Rows of a table from above; other methods follow."""
 OURS = (FINE_TUNE, POLICY_SET)
 BASELINES = tuple(SCRATCH.values())
+ORDER = [*BASELINES, LLM_ONLINE, FROZEN, *OURS]  # rows of a table from above; other methods follow
 EXPLORATIONS = {"EpsilonGreedy": "ε-greedy", "Categorical": "categorical", "Greedy": "greedy"}
+# Arguments that do not change what is learnt before the end, or name a run, whose own settings are compared.
 NOT_LEARNT = {"evaluation", "pretrained", "reward_model", "max_environment_steps", "budget"}
-"""Arguments that do not change what is learnt before the end, or name a run, whose own settings are compared."""
 
 
 @dataclass(frozen=True)

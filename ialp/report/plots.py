@@ -12,15 +12,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-GREY = "#777777"
-REFERENCE: dict[str, Any] = {"color": GREY, "linewidth": 0.8, "linestyle": ":"}
-FLATTENING = 1.6
-"""A reference above this multiple of the highest curve would flatten the curves: it is named, not drawn."""
-LABEL_GAP = 0.055
-"""Least distance between two labels in the margin, as a fraction of the panel's height."""
+REFERENCE: dict[str, Any] = {"color": "#777777", "linewidth": 0.8, "linestyle": ":"}
+FLATTENING = 1.6  # a reference above this multiple of the highest curve would flatten the curves: named, not drawn
+LABEL_GAP = 0.055  # least distance between two labels in the margin, as a fraction of the panel's height
 MARKERS = 9
-LEGEND_WIDTH = 30
-"""Letters of a label with which four of them stand side by side."""
+LEGEND_WIDTH = 30  # letters of a label with which four of them stand side by side
 
 
 def new_figure(width: float, height: float) -> Figure:

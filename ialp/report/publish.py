@@ -19,11 +19,8 @@ def report(runs: Sequence[str | Path], out: str | Path, data_root: str | None = 
 
     Args:
         runs: Folders of runs, at any of the levels runs/, runs/<config>/ and runs/<config>/<run>/, or of a grid.
-        out: Folder of the report; files of an earlier report there are replaced.
+        out: Folder of the report, and of the page `index.html` that is returned; earlier files there are replaced.
         data_root: Where the data lies, if not where the runs say.
-
-    Returns:
-        The path of the page.
 
     Raises:
         UserError: A folder does not exist, holds no finished online run, or `out` cannot be written.

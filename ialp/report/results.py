@@ -82,16 +82,8 @@ def comparison_table(worlds: Sequence[World]) -> Table:
 
 def cost_table(worlds: Sequence[World]) -> Table:
     """Wall time of the online runs, and the number of questions to a judge."""
-    columns = [
-        "method",
-        "runs",
-        "steps",
-        "seconds of a run",
-        "learning alone, per 1,000 steps",
-        "judged",
-        "by the cache",
-    ]
-    table = Table("cost", "Wall time", columns, notes=[COST_NOTE])
+    columns = ["method", "runs", "steps", "seconds of a run", "learning alone, per 1,000 steps"]
+    table = Table("cost", "Wall time", [*columns, "judged", "by the cache"], notes=[COST_NOTE])
     for world in worlds:
         found = table.sections[world.label] = []
         for each in world.rows:

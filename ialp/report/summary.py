@@ -13,12 +13,9 @@ from ialp.report.methods import FROZEN, method_name
 from ialp.runs.data import FIGURES, RunData
 
 EPOCHS = (0, 1, 2)
-EPOCH_STEPS = 1000
-"""Environment steps of an epoch of the paper (section 5.3)."""
-NOTED = 0.05
-"""Environment steps that differ by more than this fraction are noted below a table."""
-PLAIN_WIDTH = 150
-"""Columns where the output is no terminal: no table is wider."""
+EPOCH_STEPS = 1000  # of an epoch of the paper (section 5.3)
+NOTED = 0.05  # environment steps that differ by more than this fraction are noted below a table
+PLAIN_WIDTH = 150  # columns where the output is no terminal: no table is wider
 ANY = "any e"
 
 

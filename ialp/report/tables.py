@@ -9,8 +9,7 @@ from typing import Any
 from ialp.report.statistics import Estimate
 
 BEST, SECOND = 1, 2
-PAPER = "paper"
-"""Heading of a column that repeats the paper's figure for the column before it."""
+PAPER = "paper"  # heading of a column that repeats the paper's figure for the column before it
 
 
 @dataclass(frozen=True)
