@@ -4,7 +4,7 @@
     import ialp.gym                                    # registers the ids below
 
     env = gymnasium.make("ialp/LFM-v0", run="runs/lfm_reward/0-1a2b3c4d")
-    envs = gymnasium.make_vec("ialp/LFM-v0", num_envs=256, autoreset_mode="SameStep")
+    envs = gymnasium.make_vec("ialp/LFM-v0", num_envs=256)
 
 `gymnasium.make("ialp.gym:ialp/LFM-v0")` does both in one line. Without `run`, it is the newest finished run of
 `configs/lfm_reward.yaml` below `runs_dir`. ialp/Coat-v0 and ialp/Industry-v0 are likewise; ialp/World-v0 takes any
@@ -42,14 +42,13 @@ class UserVectorEnv(VectorEnv[Any, Any, np.ndarray]):
 
     In the test world user u always begins with the u-th test sequence's item: as many users as there are test sequences
     and one episode each are what `ialp evaluate` plays. A `reset` with a seed begins all users' first episodes, one
-    without their next ones.
+    without their next ones. An episode that is over is followed by the next with the next step, which ignores the
+    user's action and has reward 0 (Gymnasium's `AutoresetMode.NEXT_STEP`).
 
     Args:
         world: How the users respond and when they leave.
         log: Gives the first items, and the users' features where there are any.
         num_envs: B.
-        autoreset_mode: An episode that is over is followed by the next with the next step, which ignores the user's
-            action ("NextStep"), or in the same step, the final observation being in `info["final_obs"]` ("SameStep").
         test: Play the test world instead of the training world.
         first_user: Number of the first user.
 
@@ -60,20 +59,10 @@ class UserVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         core: The `BatchEnv`.
     """
 
-    def __init__(
-        self,
-        world: World,
-        log: Log,
-        num_envs: int = 1,
-        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
-        test: bool = False,
-        first_user: int = 0,
-    ) -> None:
+    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+
+    def __init__(self, world: World, log: Log, num_envs: int = 1, test: bool = False, first_user: int = 0) -> None:
         self.num_envs, self.first_user = num_envs, first_user
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
-        if self.autoreset_mode is AutoresetMode.DISABLED:
-            raise ValueError("autoreset_mode must be NextStep or SameStep")
-        self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
         first_items = (log.test if test else log.train).first_items()
         self.core = world.env(first_items, num_envs, evaluation=test, first_user=first_user)
         self._features = log.user_features.numpy()
@@ -106,16 +95,13 @@ class UserVectorEnv(VectorEnv[Any, Any, np.ndarray]):
     def step(self, actions: np.ndarray) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, Info]:
         if not self._begun:
             raise ResetNeeded("no episode has begun: call reset()")
-        over, final = self.core.done, {}
+        over = self.core.done
         feedback = self.core.step(self._items(np.asarray(actions)))
-        if self.autoreset_mode is AutoresetMode.SAME_STEP:
-            over = feedback.done
-            final = self._final(over.cpu().numpy()) if over.any() else {}
         if over.any():
             self.core.reset(over)
         reward, terminated, truncated = (each.cpu().numpy() for each in feedback)
         observation, info = self.observe()
-        return observation, reward.astype(np.float64), terminated, truncated, {**final, **info}
+        return observation, reward.astype(np.float64), terminated, truncated, info
 
     def observe(self) -> tuple[Observation, Info]:
         """Observations of all users, and `action_mask` (B, N) int8, 1 for items not yet in the episode."""
@@ -139,30 +125,15 @@ class UserVectorEnv(VectorEnv[Any, Any, np.ndarray]):
             raise ValueError(f"action {actions[bad][0]} is none: actions go from 0 to {self.core.num_items - 1}")
         return torch.from_numpy(np.where(going_on, actions.astype(np.int64) + 1, 0)).to(self.core.device)
 
-    def _final(self, done: np.ndarray) -> Info:
-        """Last observation and mask of the users whose episode is over, (B,) bool, as `SyncVectorEnv` has them."""
-        seen, info = self.observe()
-        observations = np.full(self.num_envs, None, dtype=object)
-        for user in done.nonzero()[0]:
-            observations[user] = {name: value[user] for name, value in seen.items()}
-        final_info = {"action_mask": info["action_mask"] * done[:, None], "_action_mask": done.copy()}
-        return {"final_obs": observations, "_final_obs": done, "final_info": final_info, "_final_info": done.copy()}
-
 
 class UserEnv(gymnasium.Env[Any, Any]):
     """One user; in the test world the test users, one after another.
 
     `reset(seed=s)` begins the first episode of user `first_user` of that seed, every further `reset()` the next one.
-    `step(action)` recommends item `action` + 1; a repeat is legal.
-
-    Args:
-        world: How users respond and when they leave.
-        log: Gives the first items, and the users' features where there are any.
-        test: Play the test world instead of the training world.
-        first_user: Number of the user; in the test world that of the first one.
+    `step(action)` recommends item `action` + 1; a repeat is legal. The arguments are those of `UserVectorEnv`.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own form
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
 
     def __init__(self, world: World, log: Log, test: bool = False, first_user: int = 0) -> None:
         self.users = UserVectorEnv(world, log, test=test, first_user=first_user)

@@ -28,7 +28,6 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv  # noqa: E402
 
 from ialp.gym import UserEnv, UserVectorEnv  # noqa: E402
 
-MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP]
 SMALL = {"num_tracks": 60, "num_sessions": 80}
 
 
@@ -164,12 +163,9 @@ class TestOneUser:
 
 
 class TestManyUsers:
-    @pytest.mark.parametrize("mode", MODES)
-    def test_gym_vector_equals_sync_vector_env(self, world, mode):
-        ours = UserVectorEnv(*world, num_envs=5, autoreset_mode=mode)
-        theirs = SyncVectorEnv(
-            [lambda user=user: UserEnv(*world, first_user=user) for user in range(5)], autoreset_mode=mode
-        )
+    def test_gym_vector_equals_sync_vector_env(self, world):
+        ours = UserVectorEnv(*world, num_envs=5)
+        theirs = SyncVectorEnv([lambda user=user: UserEnv(*world, first_user=user) for user in range(5)])
         assert ours.observation_space == theirs.observation_space and ours.action_space == theirs.action_space
         (seen, info), (expected, expected_info) = ours.reset(seed=3), theirs.reset(seed=[3] * 5)
         assert data_equivalence(seen, expected) and data_equivalence(info, expected_info)
@@ -186,8 +182,8 @@ class TestManyUsers:
         assert ended > 10
 
     def test_gym_same_seed_gives_the_same_users_however_many_there_are(self, world):
-        many = UserVectorEnv(*world, num_envs=256, autoreset_mode="SameStep")
-        few = {number: UserVectorEnv(*world, num_envs=number, autoreset_mode="SameStep") for number in (1, 7)}
+        many = UserVectorEnv(*world, num_envs=256)
+        few = {number: UserVectorEnv(*world, num_envs=number) for number in (1, 7)}
         everybody, info = many.reset(seed=11)
         for number, envs in few.items():
             assert data_equivalence(envs.reset(seed=11)[0], {name: value[:number] for name, value in everybody.items()})
@@ -203,7 +199,7 @@ class TestManyUsers:
 
     def test_gym_test_world_is_that_of_evaluate(self, world):
         first = world[1].test.first_items()
-        envs = UserVectorEnv(*world, num_envs=len(first), autoreset_mode="SameStep", test=True)
+        envs = UserVectorEnv(*world, num_envs=len(first), test=True)
         _, info = envs.reset()
         returns, lengths, present = np.zeros(len(first)), np.zeros(len(first)), np.ones(len(first), dtype=bool)
         for _ in range(world[0].horizon):
@@ -223,7 +219,7 @@ class TestManyUsers:
         assert figures(played)["length"] == pytest.approx(lengths.mean())
 
     def test_gym_returned_arrays_belong_to_the_caller(self, world):
-        envs, others = (UserVectorEnv(*world, num_envs=4, autoreset_mode="SameStep") for _ in range(2))
+        envs, others = (UserVectorEnv(*world, num_envs=4) for _ in range(2))
         (seen, info), _ = envs.reset(seed=0), others.reset(seed=0)
         kept = {name: value.copy() for name, value in {**seen, **info}.items()}
         for _ in range(8):
@@ -268,12 +264,6 @@ class TestRefused:
         with pytest.raises(ResetNeeded, match="the episode is over"):
             env.step(5)
 
-    def test_gym_unknown_way_to_reset(self, clicks):
-        with pytest.raises(ValueError, match="is not a valid AutoresetMode"):
-            UserVectorEnv(*clicks, autoreset_mode="Never")
-        with pytest.raises(ValueError, match="must be NextStep or SameStep"):
-            UserVectorEnv(*clicks, autoreset_mode="Disabled")
-
 
 class TestRegistered:
     def test_gym_newest_finished_run_is_taken(self, runs, monkeypatch):
@@ -285,10 +275,9 @@ class TestRegistered:
 
     def test_gym_vector_of_a_named_run(self, runs):
         run = str(runs / "lfm_reward" / "0-cccccccc")
-        envs = gymnasium.make_vec("ialp/World-v0", num_envs=3, run=run, autoreset_mode="SameStep")
+        envs = gymnasium.make_vec("ialp/World-v0", num_envs=3, run=run)
         assert isinstance(envs, UserVectorEnv) and envs.num_envs == 3
-        assert envs.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
-        assert gymnasium.make_vec("ialp/World-v0", run=run).metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+        assert envs.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
 
     def test_gym_spec_can_be_written_down(self, runs):
         spec = gymnasium.make("ialp/LFM-v0", runs_dir=str(runs), test=True).spec

@@ -17,13 +17,7 @@ AHEAD = 64  # episodes per user whose first items are drawn at a time
 
 
 class Feedback(NamedTuple):
-    """The responses of B users to one recommendation each.
-
-    Attributes:
-        reward: (B,) reward_scale · response.
-        terminated: (B,) bool, the user left.
-        truncated: (B,) bool, the episode reached the horizon; never together with `terminated`.
-    """
+    """The responses of B users to one recommendation each, (B,) of each; never terminated and truncated at once."""
 
     reward: Tensor
     terminated: Tensor
@@ -108,7 +102,7 @@ class BatchEnv:
         return self.response.num_items
 
     def restart(self, seed: int, first_user: int = 0) -> None:
-        """All users, numbered from `first_user`, begin their first episode, as in a new environment of this seed."""
+        """All users, numbered from `first_user`, begin their first episode."""
         self.user = torch.arange(first_user, first_user + self.num_users, device=self.device)
         self.episode = torch.full_like(self.user, -1)
         self._set_seed(seed)
@@ -151,7 +145,9 @@ class BatchEnv:
         items, length, action = self.items, self.length, actions
         if active is not None:
             items, length, action = items[active], length[active], action[active]
-        response = self.response.respond_step(self._cache, items, length, action, active)  # (A,)
+        response = self.response.intercept.new_zeros(0)  # (A,)
+        if len(action):
+            response = self.response.respond_step(self._cache, items, length, action, active)
         if math.isnan(response.sum().item()):
             raise ValueError("the response net returns NaN: its weights are broken, train it again")
         step = Step(items, length, action, response)
@@ -201,24 +197,20 @@ class BatchEnv:
             raise ValueError(f"action {int(actions[bad][0])} is no item: ids go from 1 to {self.num_items}")
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next steps depend on besides the constructor's arguments."""
+        """What the next steps depend on besides the constructor's arguments."""
         state = {name: getattr(self, name).clone() for name in SAVED}
         rules = [each.clone() for each in self._rule_states]
         return {**state, "rules": rules, "cache": self._cache.clone(), "seed": self.seed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what `state_dict` returned.
+        """Restores what `state_dict` returned, for as many users of the same world.
 
         Raises:
-            ValueError: A state of another number of users, horizon, set of exit rules or response net.
+            ValueError: A state of other users.
         """
-        if state["items"].shape != self.items.shape or len(state["rules"]) != len(self._rule_states):
-            raise ValueError(
-                f"the saved world has items {tuple(state['items'].shape)} and {len(state['rules'])} exit rules, this "
-                f"one {tuple(self.items.shape)} and {len(self._rule_states)}: resume with the same users and horizon"
-            )
-        if state["cache"].shape != self._cache.shape:
-            raise ValueError("the saved world has users of another response net: resume with the same reward model")
+        same = state["items"].shape == self.items.shape and state["cache"].shape == self._cache.shape
+        if not same or len(state["rules"]) != len(self._rule_states):
+            raise ValueError("the saved users are others: resume with as many users of the same reward model")
         for name in SAVED:
             setattr(self, name, state[name].to(self.device).clone())
         self._all_active = False
@@ -233,12 +225,9 @@ def _any(ends: list[Tensor], rules: list[int]) -> Tensor:
 
 
 class FirstItems:
-    """First items of the users' episodes, drawn many episodes ahead: a hash at each reset costs more than a step.
+    """First items (B,) of the users' episodes, drawn many episodes ahead: a hash at each reset costs more than a step.
 
-    Args:
-        first_items: (S,) items that episodes may begin with.
-        user: (B,) numbers of the users.
-        seed: Of the draws; None for users u who always begin with first_items[u % S].
+    Without a seed, user u always begins with first_items[u % S].
     """
 
     def __init__(self, first_items: Tensor, user: Tensor, seed: int | None) -> None:

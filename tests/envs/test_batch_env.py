@@ -215,9 +215,19 @@ def test_batch_env_shares_no_cache_with_others_of_the_same_net(net):
         assert torch.equal(env.step(actions(env, t)).reward, alone.step(actions(alone, t)).reward)
 
 
-def test_batch_env_refuses_the_state_of_another_net(net, fixed):
-    with pytest.raises(ValueError, match="resume with the same reward model"):
-        BatchEnv(net, FIRST, 3).load_state_dict(BatchEnv(fixed([0.5] * 30), FIRST, 3).state_dict())
+def test_batch_env_steps_when_every_episode_is_over(net):
+    env = BatchEnv(net, FIRST, 3, [], horizon=1)
+    assert env.step(torch.tensor([3, 4, 5])).truncated.all()
+    kept = env.items.clone()
+    reward, terminated, truncated = env.step(torch.zeros(3, dtype=torch.int64))
+    assert not (reward.any() or terminated.any() or truncated.any()) and torch.equal(env.items, kept)
+    assert reward.dtype == torch.float32 and env.done.all()
+
+
+def test_batch_env_refuses_the_state_of_other_users(net, fixed):
+    for other in (BatchEnv(net, FIRST, 4), BatchEnv(fixed([0.5] * 30), FIRST, 3)):
+        with pytest.raises(ValueError, match="the saved users are others"):
+            BatchEnv(net, FIRST, 3).load_state_dict(other.state_dict())
 
 
 def test_batch_env_first_items_depend_on_user_and_episode_alone(net):
@@ -234,11 +244,6 @@ def test_batch_env_first_items_depend_on_user_and_episode_alone(net):
     for episode in range(1, 151):
         single.reset()
         assert single.items[:, 0].tolist() == [sequence[episode - 1] for sequence in sequences]
-
-
-def test_batch_env_refuses_the_state_of_another_size(net):
-    with pytest.raises(ValueError, match="resume with the same users"):
-        BatchEnv(net, FIRST, 3).load_state_dict(BatchEnv(net, FIRST, 4).state_dict())
 
 
 @pytest.mark.parametrize("action", [-1, 0, 31])
