@@ -19,11 +19,6 @@ def calibrate(world: World, first_items: Tensor, target: float = 0.4) -> dict[st
     The random policy does not depend on the responses. So every user's sequence of recommendations is drawn and its
     logits computed once; bisection then only replays the exit rules on shifted logits.
 
-    Args:
-        world: Its response's intercept is overwritten.
-        first_items: (S,) where episodes begin.
-        target: Average reward wanted.
-
     Returns:
         The intercept, and the random policy's average_reward, ΣR / ΣLen, and mean episode length.
     """
@@ -41,11 +36,6 @@ def calibrate(world: World, first_items: Tensor, target: float = 0.4) -> dict[st
 @torch.no_grad()
 def calibrate_exit(world: World, first_items: Tensor, target: float = 13.0) -> dict[str, float]:
     """Sets the threshold of the world's `SimilarityExit` so that a uniformly random policy's episodes last `target`.
-
-    Args:
-        world: Its exit rules are replaced.
-        first_items: (S,) where episodes begin.
-        target: Mean episode length wanted.
 
     Returns:
         The threshold, and the random policy's average_return and mean episode length.
@@ -99,7 +89,7 @@ def random_episodes(world: World, first_items: Tensor, num_users: int) -> Tensor
 
 
 def _random_scores(world: World, first_items: Tensor) -> tuple[Tensor, Tensor]:
-    """Random episodes (U, horizon + 1) and the scores (U, horizon) of what they recommend, without the intercept."""
+    """Random episodes (U, horizon + 1) and the scores (U, horizon) of what they recommend."""
     response = world.response.eval()
     items = random_episodes(world, first_items, USERS)
     states = response.states(items[:, :-1])  # (U, horizon, D)

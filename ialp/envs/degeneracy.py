@@ -12,12 +12,9 @@ from ialp.envs.episodes import Choose, run_episodes
 from ialp.envs.exit_rules import ExitRule, MaxSteps, PatienceExit, SimilarityExit, Step
 from ialp.envs.references import Figures, figures, reference_policies
 
-POPULARITY_LIMIT = 0.45
-"""Share of greedy's return above which popularity explains most of a world, and methods cannot be told apart."""
-CEILING = 0.95
-"""Share of the best reference's return above which methods have no room left to differ."""
+POPULARITY_LIMIT = 0.45  # of greedy's return: above it popularity explains most of a world
+CEILING = 0.95  # of the best reference's return: above it methods have no room left to differ
 CAUSES: dict[type[ExitRule], str] = {PatienceExit: "patience", SimilarityExit: "similarity", MaxSteps: "horizon"}
-"""Short names of exit rules; other rules go by their class."""
 
 
 @dataclass
@@ -59,12 +56,7 @@ def play_references(env: BatchEnv, log: Log) -> dict[str, Played]:
 
 
 def degeneracy_warnings(references: Mapping[str, Figures], policies: Mapping[str, Figures]) -> list[str]:
-    """Why methods could not be told apart in a world: one sentence for each reason, none where they can.
-
-    Args:
-        references: Figures of the reference policies.
-        policies: Figures of finished policies.
-    """
+    """Why methods could not be told apart in a world: one sentence for each reason, none where they can."""
     warnings = []
     share = references["popularity"]["return"] / references["greedy"]["return"]
     if share > POPULARITY_LIMIT:

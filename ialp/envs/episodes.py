@@ -18,14 +18,7 @@ Choose = Callable[[History], Tensor]
 
 @dataclass
 class Episodes:
-    """One episode of each of E users.
-
-    Attributes:
-        items: (E, T + 1) first item and recommendations, right-padded with 0.
-        returns: (E,) summed rewards.
-        lengths: (E,) recommendations.
-        terminated: (E,) the user left, rather than reaching the horizon.
-    """
+    """One episode of each of E users: their items (E, T + 1), and (E,) returns, recommendations and whether he left."""
 
     items: Tensor
     returns: Tensor
@@ -37,13 +30,7 @@ class Episodes:
 def run_episodes(
     choose: Choose, env: BatchEnv, observe: Callable[[Step, list[Tensor]], None] = lambda step, ends: None
 ) -> Episodes:
-    """Plays one episode of every user of `env`; users who have left cost nothing more.
-
-    Args:
-        choose: The policy, called once per step.
-        env: Reset here; left at the final states.
-        observe: Called with `env.latest` after each step.
-    """
+    """Plays one episode of every user of `env`, from a reset; `observe` is called with `env.latest` after each step."""
     env.reset()
     returns = torch.zeros(env.num_users)
     terminated = torch.zeros(env.num_users, dtype=torch.bool)

@@ -14,14 +14,7 @@ from ialp.recorded import Recorded
 
 
 class Step(NamedTuple):
-    """One step of B users.
-
-    Attributes:
-        items: (B, T) history before the recommendation, right-padded with 0.
-        length: (B,) its length, the first item included.
-        action: (B,) what was recommended.
-        response: (B,) the user's response: p of a click, or a rating.
-    """
+    """One step of B users: `action` (B,) after histories `items` (B, T) of `length` (B,), and the `response` (B,)."""
 
     items: Tensor
     length: Tensor
@@ -30,13 +23,9 @@ class Step(NamedTuple):
 
 
 class ExitRule(Recorded, ABC):
-    """Decides which users leave. Its state of each user is a tensor, which the environment keeps.
+    """Decides which users leave. Its state of each user is a tensor, which the environment keeps."""
 
-    Attributes:
-        truncates: The episode is truncated rather than ended by the user, so its return still bootstraps.
-    """
-
-    truncates: ClassVar[bool] = False
+    truncates: ClassVar[bool] = False  # instead of ending the episode: its return still bootstraps
 
     def prepare(self, response: ResponseNet) -> None:
         """Called once with the users' trained response net, in eval mode, before the first episode."""
@@ -130,11 +119,7 @@ class SimilarityExit(ExitRule):
 
 
 class MaxSteps(ExitRule):
-    """Truncates the episode after `steps` recommendations.
-
-    Args:
-        steps: Longest episode.
-    """
+    """Truncates the episode after `steps` recommendations."""
 
     truncates = True
 

@@ -31,7 +31,7 @@ def reference_policies(env: BatchEnv, log: Log) -> dict[str, Choose]:
 
 
 def figures(episodes: Episodes) -> Figures:
-    """The three figures of the method (paper, section 5.3)."""
+    """Return, length and average reward (paper, section 5.3)."""
     metrics = {"return": EpisodeReturn(), "length": EpisodeLength(), "average_reward": AverageReward()}
     return {name: float(metric(episodes.returns, episodes.lengths)) for name, metric in metrics.items()}
 

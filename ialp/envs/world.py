@@ -18,13 +18,7 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 class World:
-    """What all simulated users have in common; `env` makes a number of them.
-
-    Args:
-        response: p = P(click | history, item), or a rating.
-        exit_rules: When users leave, besides after `horizon` steps; patience alone if None.
-        horizon: Longest episode, in steps.
-        reward_scale: Reward of a certain click, or of a rating of 1.
+    """What all simulated users have in common, the first arguments of `BatchEnv`; `env` makes a number of them.
 
     Raises:
         UserError: A net or rule that could not be read back, or a net that cannot read so long an episode.
@@ -46,7 +40,7 @@ class World:
 
     @property
     def config(self) -> dict[str, Any]:
-        """JSON values that `load` rebuilds the world from, besides the weights."""
+        """What `load` rebuilds the world from, besides the weights."""
         return {
             "response": description(self.response),
             "exit_rules": [description(rule) for rule in self.exit_rules],
@@ -55,7 +49,7 @@ class World:
         }
 
     def env(self, first_items: Tensor, num_users: int, **kwargs: Any) -> BatchEnv:
-        """B users of this world; `kwargs` are the other arguments of `BatchEnv`."""
+        """B users of this world; `kwargs` as of `BatchEnv`."""
         return BatchEnv(
             self.response, first_items, num_users, self.exit_rules, self.horizon, self.reward_scale, **kwargs
         )
@@ -70,11 +64,7 @@ class World:
 
     @classmethod
     def load(cls, run: str | Path, catalogue: str | None = None) -> "World":
-        """Reads the world of a run's folder (its `world/`) or of the folder itself; its net is in eval mode.
-
-        Raises:
-            UserError: There is no world, it names a missing class, or it belongs to another catalogue.
-        """
+        """Reads the world of a run's folder (its `world/`) or of the folder itself; its net is in eval mode."""
         folder = Path(run) / "world" if (Path(run) / "world").is_dir() else Path(run)
         if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
             raise UserError(f"{run}: no simulated users there (world/{CONFIG} is missing); name a finished reward run")

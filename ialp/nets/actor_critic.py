@@ -52,14 +52,10 @@ class ItemHead(nn.Module):
 
 
 class ActorCritic(Recorded, nn.Module):
-    """State encoder with an actor head (logits of all items) and a critic head (Q of all items).
+    """State encoder (`SASRec`, whose sizes these are), an actor head (logits of all items) and a critic head (Q).
 
-    Args:
-        num_items: N, without the padding id; it and all others but the last are those of `SASRec`.
-        q_temperature: The policy is the softmax of Q / q_temperature instead of the actor's; None: the actor's.
-
-    Attributes:
-        config: Arguments that build a net of this shape and kind again.
+    With `q_temperature`, the policy is the softmax of Q / q_temperature instead of the actor's. `config` has the
+    arguments that build such a net again.
     """
 
     def __init__(
@@ -93,15 +89,15 @@ class ActorCritic(Recorded, nn.Module):
 
     @property
     def policy_head(self) -> tuple[ItemHead, float]:
-        """The head whose output, divided by the temperature, are the policy's logits: of actor (1.0) or critic."""
+        """The head whose output, divided by the temperature, are the policy's logits."""
         return (self.actor, 1.0) if self.q_temperature is None else (self.critic, self.q_temperature)
 
     def act_by_q(self, temperature: float) -> None:
-        """Makes the softmax of Q / temperature the policy; saved with it."""
+        """Makes the softmax of Q / temperature the policy."""
         self.config["q_temperature"] = temperature
 
     def divide_logits(self, temperature: float) -> None:
-        """Divides the logits by a temperature, in the weights: below 1 the policy is sharper, its ranking the same."""
+        """Divides the logits by a temperature, in the weights."""
         if self.q_temperature is not None:
             self.config["q_temperature"] = self.q_temperature * temperature
             return

@@ -13,10 +13,10 @@ class DeepFM(RatingNet):
     """Rating = linear part + factorisation (every pair of fields) + deep part, of user id, item id and their features.
 
     Args:
-        num_items: N, without the padding id.
-        num_users: U; set from the log, like the two widths.
-        user_width: F, columns of a user's features.
-        item_width: G, columns of an item's features.
+        num_items: N, set from the log, like the next three.
+        num_users: U.
+        user_width: F.
+        item_width: G.
         dim: Width of the field vectors.
         hidden: Widths of the deep part's layers.
         dropout: In the deep part, while it trains.

@@ -10,17 +10,9 @@ from ialp.nets.response import ResponseNet
 
 
 class RatingNet(ResponseNet):
-    """Ratings of users for items. A history begins with its user, the id num_items + 1 + u; its items do not count.
+    """Ratings, from `lowest` to `highest`, of U users with F features for N items with G features.
 
-    So once the net is in eval mode all ratings are one table.
-
-    Args:
-        num_items: N, without the padding id.
-        num_users: U.
-        user_width: F, columns of a user's features.
-        item_width: G, columns of an item's features.
-        lowest: Smallest rating.
-        highest: Largest rating.
+    A history begins with its user, the id N + 1 + u; its items do not count. So in eval mode all ratings are one table.
     """
 
     user_features: Tensor

@@ -12,10 +12,7 @@ from ialp.recorded import Recorded
 
 
 class ResponseNet(Recorded, nn.Module, ABC):
-    """A user's response to an item after a history: `activation` of a score, which for clicks is a logit.
-
-    Args:
-        num_items: N, without the padding id.
+    """A user's response to one of N items after a history: `activation` of a score, which for clicks is a logit.
 
     Attributes:
         max_length: Longest history that it reads.
@@ -55,7 +52,7 @@ class ResponseNet(Recorded, nn.Module, ABC):
         return self.score(self.state(history, length), item.unsqueeze(1)).squeeze(1) + self.intercept
 
     def activation(self, score: Tensor) -> Tensor:
-        """Scores → responses of the same shape: the sigmoid, unless a subclass predicts ratings."""
+        """Scores → responses of the same shape."""
         return score.sigmoid()
 
     def init_cache(self, num_users: int, longest: int) -> Tensor:
@@ -65,15 +62,10 @@ class ResponseNet(Recorded, nn.Module, ABC):
     def respond_step(
         self, cache: Tensor, history: Tensor, length: Tensor, item: Tensor, rows: Tensor | None = None
     ) -> Tensor:
-        """(A,) responses of A of B users to `item` (A,); a subclass may compute only what the latest step adds.
+        """(A,) responses of A of B users to `item` (A,) after histories (A, T) of `length` (A,) items.
 
-        Args:
-            cache: From `init_cache`, updated in place. It must have been called at each earlier step of an episode; a
-                new episode needs no clearing.
-            history: (A, T) of `length` (A,) items.
-            length: (A,) likewise.
-            item: (A,) what is recommended.
-            rows: (A,) rows of the cache; None for all of them.
+        A subclass may compute only what the latest step adds: `cache`, from `init_cache`, is updated in place at each
+        step, `rows` (A,) are the users' rows of it, None for all. A new episode needs no clearing.
         """
         return self.activation(self.score_item(history, length, item))
 
@@ -82,7 +74,7 @@ class SequentialResponse(ResponseNet):
     """Click model: the logit is the dot product of a SASRec state and the item's vector, plus the item's bias.
 
     Args:
-        num_items: N, without the padding id.
+        num_items: N, set from the log.
         dim: Width of states and item vectors.
         layers: Transformer blocks.
         heads: Attention heads.
@@ -129,14 +121,9 @@ class SequentialResponse(ResponseNet):
 
 
 def followed_logits(net: ResponseNet, items: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores, without the intercept, and candidates (M, K) at the M positions that a next item follows.
+    """Scores, without the intercept, and candidates (M, K) at the M positions of windows that a next item follows.
 
-    Most positions of a window are padding, and are not scored.
-
-    Args:
-        net: Scores.
-        items: (B, T) windows, right-padded with 0.
-        candidates: (B, T, K) for the position after each of them, the true next item first, 0 where there is none.
+    Items (B, T) are right-padded with 0; candidates (B, T, K) have the true next item first, 0 where there is none.
     """
     followed = candidates[..., 0] > 0
     return net.score(net.states(items)[followed], candidates[followed]), candidates[followed]

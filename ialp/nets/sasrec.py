@@ -42,8 +42,8 @@ class SASRec(nn.Module):
     Histories are right-padded with 0: no padding key precedes a real query, so the causal mask alone is exact, and
     position t holds the state after t + 1 items.
 
-    Where users are known by features, a history begins with its user, the id N + 1 + u, embedded by a linear map of
-    the user's features, so that users outside the training data have a state from the start.
+    Where U users are known by F features, a history begins with its user, the id N + 1 + u, embedded by a linear map of
+    the features, so that users outside the training data have a state from the start.
 
     Args:
         num_items: N, without the padding id.
@@ -52,8 +52,8 @@ class SASRec(nn.Module):
         heads: Attention heads per block.
         max_length: Longest history, T at most.
         dropout: Inside the blocks.
-        num_users: U, users known by features.
-        user_width: F, the number of features.
+        num_users: U.
+        user_width: F.
     """
 
     causal: Tensor
@@ -87,11 +87,7 @@ class SASRec(nn.Module):
             self.user_embedding = nn.Linear(user_width, dim)
 
     def set_user_features(self, features: Tensor) -> None:
-        """Replaces the features of the users by `features` (U, F).
-
-        Raises:
-            UserError: Another number of features than the net was built for.
-        """
+        """Replaces the features of the users by `features` (U, F)."""
         width = self.user_features.shape[1]
         if features.shape[1] != width:
             raise UserError(
@@ -107,11 +103,7 @@ class SASRec(nn.Module):
         return nn.functional.embedding(items, torch.cat([self.item_embedding.weight, users]), padding_idx=0)
 
     def forward(self, items: Tensor) -> Tensor:
-        """(B, T) ids, right-padded with 0 → (B, T, D) states after each item.
-
-        Raises:
-            UserError: Histories longer than `max_length`.
-        """
+        """(B, T) ids, right-padded with 0 → (B, T, D) states after each item."""
         steps, longest = items.shape[1], self.position_embedding.num_embeddings
         if steps > longest:
             raise UserError(
@@ -128,16 +120,10 @@ class SASRec(nn.Module):
 
     @torch.no_grad()
     def append(self, cache: Tensor, item: Tensor, position: Tensor, rows: Tensor | None = None) -> Tensor:
-        """The states (A, D) after one more item, from the KV cache: those of `forward` at the cost of one position.
+        """The states (A, D) after one more item (A,) at its position (A,) from 0, without dropout and gradient.
 
-        Without dropout and gradient. Cache entries past `position` are overwritten later, so a row whose history begins
-        anew needs no clearing.
-
-        Args:
-            cache: (layers, B, T, 2 D) keys and values of the items before this one; the item's are added in place.
-            item: (A,) ids.
-            position: (A,) positions of the items in their histories, from 0.
-            rows: (A,) rows of the cache; None for all of them, A = B.
+        They are those of `forward` at the cost of one position. The item's keys and values are added to the cache in
+        place, at `rows` (A,), None for all. Entries past `position` do not count: a new history needs no clearing.
         """
         at = torch.arange(len(item), device=item.device) if rows is None else rows
         steps = int(position.max()) + 1

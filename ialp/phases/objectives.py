@@ -114,14 +114,10 @@ class Clicks(Objective):
 
 
 def binary_loss(logits: Tensor, candidates: Tensor) -> Tensor:
-    """Binary cross-entropy in nats: the first of the K candidates is a click, the others are not, 0 does not count.
+    """Binary cross-entropy of (M, K) candidates: the first is a click, the others are not, 0 does not count.
 
     Half the mean over clicks plus half the mean over negatives. With equal weight on either side, the logit is 0 for an
     item that follows as often as its popularity predicts, and for one about which nothing is known.
-
-    Args:
-        logits: (M, K).
-        candidates: (M, K).
     """
     click, no_click = binary_losses(logits, candidates)
     return (click.mean() + no_click.mean()) / 2

@@ -21,12 +21,9 @@ from ialp.recorded import description, rebuild
 class RewardModel(LoadableModule):
     """Trains the simulated users of online learning, then calibrates them (paper, section 4.2.1).
 
-    The paper names a sequential recommender for LFM and Industry, whose state is a sequence of items, and DeepFM for
-    Coat, whose state is the user; their scores are the rewards. Here the first is p = P(click | history, item)
-    (`SequentialResponse` with the objective `Clicks`), the second a rating (`DeepFM` with `Ratings`). The paper gives
-    no equation for the loss, the exit or the scale of the reward: docs/deviations.md.
+    Their rewards are p = P(click | history, item) (`SequentialResponse` with `Clicks`; LFM and Industry) or a rating
+    (`DeepFM` with `Ratings`; Coat). The paper gives no equation for loss, exit or scale: docs/deviations.md.
 
-    One net serves the training world and the test world, which differ in the first items, or users, of their episodes.
     At the end of the fit the best checkpoint is calibrated, the reference policies are played in the test world, and
     `world/` and `references.json` are written to `trainer.default_root_dir`. `World.load` reads the calibrated users;
     checkpoints hold the net before its calibration.

@@ -28,12 +28,9 @@ def export(run: FinishedRun, format: str = "torch_export", out: str | None = Non
     """Exports a finished policy, checks the result against the policy, writes it and prints a summary.
 
     Args:
-        run: See `open_finished`.
+        run: From `open_finished`.
         format: torch_export or onnx.
         out: The file; by default export/policy.pt2 or .onnx in the run's folder.
-
-    Returns:
-        The path of the file.
 
     Raises:
         UserError: A package is missing, `out` has another suffix, or the export gives other probabilities.
@@ -81,11 +78,7 @@ def as_torch_export(module: ServedPolicy) -> tuple[bytes, Play]:
 
 
 def as_onnx(module: ServedPolicy) -> tuple[bytes, Play]:
-    """An .onnx file's content, and the policy read back from it by onnxruntime.
-
-    Raises:
-        UserError: A package that this needs is not installed.
-    """
+    """An .onnx file's content, and the policy read back from it by onnxruntime."""
     try:
         import onnxruntime
         import onnxscript  # noqa: F401

@@ -15,14 +15,7 @@ from ialp.runs.open import data_at, load_log
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What a finished run recommends with.
-
-    Attributes:
-        folder: The run's folder.
-        policy: Its final policy, in eval mode.
-        log: Items, texts and users.
-        done: Its done.json.
-    """
+    """What a finished run recommends with: its final policy in eval mode, and the log of its items and users."""
 
     folder: Path
     policy: SavedPolicy
@@ -36,11 +29,7 @@ class FinishedRun:
 
 
 def open_finished(ckpt: str | Path, data_root: str | None = None) -> FinishedRun:
-    """Opens a finished run.
-
-    Args:
-        ckpt: The run's folder.
-        data_root: Where the data lies, if not where the run's config.yaml says.
+    """Opens the finished run in a folder, with its data at `data_root`, if not where its config.yaml says.
 
     Raises:
         UserError: No finished run there, no policy in it, or data of another catalogue.

@@ -44,13 +44,7 @@ class ActingPart(nn.Module):
 
 
 class ServedPolicy(nn.Module):
-    """The probabilities of a `SavedPolicy`, without data-dependent control flow.
-
-    Policies without weight and heads that do not act are left out.
-
-    Args:
-        policy: The run's final policy.
-    """
+    """The probabilities of a `SavedPolicy`, without data-dependent control flow and heads that do not act."""
 
     def __init__(self, policy: SavedPolicy) -> None:
         super().__init__()

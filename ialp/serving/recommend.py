@@ -49,12 +49,7 @@ def history_of(run: FinishedRun, ids: Sequence[str], user: int | None = None) ->
 
 @torch.no_grad()
 def recommend(run: FinishedRun, history: Sequence[int], top: int = 10) -> list[dict[str, Any]]:
-    """The most probable next items, best first: rank, probability, id and text.
-
-    Args:
-        run: A finished run.
-        history: Numbers of what was shown, of any length; see `history_of`.
-        top: How many items at most.
+    """The `top` most probable items after a `history_of`, best first: rank, probability, id and text.
 
     Raises:
         UserError: Every item was shown, and none may be shown again.
