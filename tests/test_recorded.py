@@ -28,7 +28,7 @@ def test_description_is_rebuilt_with_all_that_is_nested():
     rules = (PatienceExit(5.0), {"a": 1.5})
     made = Part(Size(7, ["x"]), partial(SequentialResponse, dim=8), rules, more=Part(Size(), make=make_net))
     again = rebuild(description(made), Part)
-    assert again.size == Size(7, ["x"]) and again.make(5).vectors.shape == (6, 8)
+    assert again.size == Size(7, ["x"]) and again.make(5).encoder.item_embedding.weight.shape == (6, 8)
     assert again.rules[0].patience == 5.0 and again.rules[1] == {"a": 1.5}
     assert again.more.size == Size() and again.more.make is make_net and again.more.more is None
     assert description(again) == description(made)

@@ -71,11 +71,11 @@ class ResponseNet(Recorded, nn.Module, ABC):
 
 
 class SequentialResponse(ResponseNet):
-    """Click model: the logit is the dot product of a SASRec state and the item's vector, plus the item's bias.
+    """Click model: the logit is the dot product of a SASRec state and the item's embedding, plus the item's bias.
 
     Args:
         num_items: N, set from the log.
-        dim: Width of states and item vectors.
+        dim: Width of states and embeddings.
         layers: Transformer blocks.
         heads: Attention heads.
         max_length: Longest history.
@@ -90,22 +90,17 @@ class SequentialResponse(ResponseNet):
         self.encoder = SASRec(num_items, dim, layers, heads, max_length, dropout)
         self.bias = nn.Parameter(torch.zeros(num_items + 1))
 
-    @property
-    def vectors(self) -> Tensor:
-        """(I, D) item vectors: those of the history and those scored are the same."""
-        return self.encoder.item_embedding.weight
-
     @override
     def states(self, items: Tensor) -> Tensor:
         return self.encoder(items)
 
     @override
     def score(self, state: Tensor, items: Tensor) -> Tensor:
-        return torch.einsum("bkd,bd->bk", self.vectors[items], state) + self.bias[items]
+        return torch.einsum("bkd,bd->bk", self.encoder.item_embedding.weight[items], state) + self.bias[items]
 
     @override
     def score_all(self, state: Tensor) -> Tensor:
-        return nn.functional.linear(state, self.vectors, self.bias)
+        return nn.functional.linear(state, self.encoder.item_embedding.weight, self.bias)
 
     @override
     def init_cache(self, num_users: int, longest: int) -> Tensor:

@@ -22,7 +22,9 @@ def test_sequential_response_logit_by_hand(net):
     logits = net(HISTORY, LENGTH)
     state = net.encoder(HISTORY)[0, 2]
     assert logits.shape == (2, 21)
-    assert logits[0, 9] == pytest.approx(float(state @ net.vectors[9] + net.bias[9] - 0.7), abs=1e-5)
+    assert logits[0, 9] == pytest.approx(
+        float(state @ net.encoder.item_embedding.weight[9] + net.bias[9] - 0.7), abs=1e-5
+    )
     item = torch.tensor([9, 14])
     assert torch.allclose(net.score_item(HISTORY, LENGTH, item), logits[torch.arange(2), item], atol=1e-6)
 

@@ -62,7 +62,8 @@ def test_load_from_checkpoint_asks_for_what_could_not_be_saved(tmp_path):
     path, _ = fit(tmp_path, net=lambda items: SequentialResponse(items, dim=8))
     with pytest.raises(UserError, match=r"needs net=…, for .*lambda"):
         RewardModel.load_from_checkpoint(path)
-    assert RewardModel.load_from_checkpoint(path, net=SequentialResponse).net.vectors.shape == (61, 8)
+    loaded = RewardModel.load_from_checkpoint(path, net=SequentialResponse)
+    assert loaded.net.encoder.item_embedding.weight.shape == (61, 8)
 
 
 def test_load_from_checkpoint_refuses_other_files(fitted, tmp_path):
