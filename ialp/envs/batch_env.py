@@ -145,9 +145,10 @@ class BatchEnv:
         items, length, action = self.items, self.length, actions
         if active is not None:
             items, length, action = items[active], length[active], action[active]
-        response = self.response.intercept.new_zeros(0)  # (A,)
         if len(action):
-            response = self.response.respond_step(self._cache, items, length, action, active)
+            response = self.response.respond_step(self._cache, items, length, action, active)  # (A,)
+        else:
+            response = self.response.intercept.new_zeros(0)
         if math.isnan(response.sum().item()):
             raise ValueError("the response net returns NaN: its weights are broken, train it again")
         step = Step(items, length, action, response)
