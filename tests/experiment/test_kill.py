@@ -48,8 +48,9 @@ class Project:
         return self.run("fit", "--config", f"configs/{stage}.yaml", **kill)
 
     def done(self, stage: str) -> dict[str, Any]:
-        """done.json of the stage's only run, which has left nothing half-made beside it."""
-        [folder] = [path for path in (self.folder / "runs" / stage).iterdir() if path.is_dir()]
+        """done.json of the stage's only run; what a kill before the first checkpoint left is set aside by name."""
+        folders = [path for path in (self.folder / "runs" / stage).iterdir() if path.is_dir()]
+        [folder] = [path for path in folders if ".unfinished-" not in path.name]
         assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
         return {"folder": folder, **json.loads((folder / "done.json").read_text())}
 
