@@ -12,10 +12,10 @@ from ialp.experiment.processes import CHILD, rank
 from ialp.experiment.signals import TERMINATED, Terminated, sigterm_as_exit
 from ialp.experiment.stages import Stage
 
+# Variables by which torchrun and SLURM would make a stage's process believe that it is one of many.
 LAUNCHER = re.compile(
     r"(GROUP_|ROLE_|LOCAL_|NODE_)?RANK$|(GROUP_|ROLE_|LOCAL_)?WORLD_SIZE$|MASTER_|SLURM_|TORCHELASTIC_"
 )
-"""Variables by which torchrun and SLURM would make a stage's process believe that it is one of many."""
 
 
 class StageFailed(SystemExit):

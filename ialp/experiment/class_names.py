@@ -7,7 +7,7 @@ from importlib import import_module
 from ialp import classes
 from ialp.errors import UserError
 
-PACKAGES = (
+PACKAGES = (  # where they live
     "ialp.phases",
     "ialp.datamodules",
     "ialp.data",
@@ -21,7 +21,6 @@ PACKAGES = (
     "lightning.pytorch.callbacks",
     "lightning.pytorch.loggers",
 )
-"""Where they live."""
 
 
 def class_paths() -> list[str]:

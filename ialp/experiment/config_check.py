@@ -14,20 +14,15 @@ from ialp.experiment.composition import Composed, entries_of, source
 
 REFERENCE = re.compile(r"\$\{([a-zA-Z]\w*)(?:\.(\w+))?[^}]*\}")
 
-NOISE = re.compile(
+NOISE = re.compile(  # starts of lines that tell what the parser tried, not what is wrong
     r"(- )?(Does not validate against any|Subtypes:|Errors:|Given value|Expected a <class 'NoneType'>|Parser key"
     r"|Expected a path but|Problem with given class_path|Not a valid subclass"
     r"|Subclass types expect|a class path|a dict)"
 )
-"""Starts of lines that tell what the parser tried, not what is wrong."""
 
 
 def check_config(config: Composed, keys: Sequence[str]) -> None:
-    """Refuse what no parser could accept.
-
-    Args:
-        config: The config of one stage.
-        keys: Top-level keys that it may have.
+    """Refuse what no parser could accept; `keys` are the top-level ones that the config of a stage may have.
 
     Raises:
         UserError: An unknown key, class or argument, a reference to a key that is nowhere set.

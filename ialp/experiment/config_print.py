@@ -10,12 +10,9 @@ from ialp.experiment.composition import Composed, beside, entries_of, named_clas
 
 
 def config_text(config: dict[str, Any], composed: Composed, defaults: bool = True) -> str:
-    """A config that `ialp fit --config` takes in turn.
+    """A config that `ialp fit --config` takes in turn; with `defaults` the values that are the class's own, too.
 
-    Args:
-        config: As parsed, in plain dicts, lists and scalars. Interpolations are printed as they were written.
-        composed: What it was parsed from.
-        defaults: Whether to print values that are the class's defaults, too.
+    `config` is what was parsed, in plain dicts, lists and scalars; interpolations are printed as they were written.
     """
     inputs = config.get("upstream") or {}
     for key, value in inputs.items():  # beside the config that names it; the printed one may lie anywhere

@@ -1,23 +1,19 @@
 """`ialp evaluate RUN`: play a finished policy in a world, episode by episode."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 from rich.console import Console
-from scipy.stats import bootstrap
 
 from ialp.data import Log
 from ialp.envs.episodes import Episodes, run_episodes, sampled_from
 from ialp.errors import UserError
 from ialp.files import replacing
+from ialp.report.statistics import Estimate, mean, ratio_of_means
 from ialp.rl.schemes import load_policy
 from ialp.runs.data import RunData
 from ialp.runs.open import open_world
-
-RESAMPLES = 5000
 
 
 def evaluate(
@@ -71,22 +67,14 @@ def per_episode(episodes: Episodes, log: Log) -> pl.DataFrame:
     )
 
 
-def intervals(returns: np.ndarray, lengths: np.ndarray) -> dict[str, tuple[float, float, float]]:
-    """Value and 95 % percentile bootstrap interval of R, Len and R_avg, over the episodes (E,).
+def intervals(returns: np.ndarray, lengths: np.ndarray) -> dict[str, Estimate]:
+    """Mean and 95 % percentile bootstrap interval of R, Len and R_avg, over the episodes (E,).
 
     R_avg = ΣR / ΣLen is resampled by episode, return and length together.
     """
-    statistics: dict[str, Callable[..., Any]] = {
-        "R": lambda returns, lengths, axis=-1: returns.mean(axis),
-        "Len": lambda returns, lengths, axis=-1: lengths.mean(axis),
-        "R_avg": lambda returns, lengths, axis=-1: returns.sum(axis) / lengths.sum(axis),
-    }
-    pairs, found = (returns.astype(np.float64), lengths.astype(np.float64)), {}
-    for name, statistic in statistics.items():
-        sampled = bootstrap(pairs, statistic, paired=True, n_resamples=RESAMPLES, method="percentile", rng=0)
-        low, high = sampled.confidence_interval
-        found[name] = float(statistic(*pairs)), float(low), float(high)
-    return found
+    average = ratio_of_means(dict(enumerate(returns)), dict(enumerate(lengths)))
+    assert average is not None  # an episode has a step at least
+    return {"R": mean(list(returns)), "Len": mean(list(lengths)), "R_avg": average}
 
 
 def _print(episodes: Episodes, world: RunData, asked: int, sampled: bool, path: Path) -> None:
@@ -96,6 +84,6 @@ def _print(episodes: Episodes, world: RunData, asked: int, sampled: bool, path: 
         console.print(f"the test world has {count} first items: {count} episodes instead of {asked}")
     how = "sampled actions" if sampled else "most probable actions"
     console.print(f"{count} test episodes, {how}, in {world.folder}")
-    for name, (value, low, high) in intervals(episodes.returns.numpy(), episodes.lengths.numpy()).items():
-        console.print(f"{name:>5} {value:6.2f}   95 % bootstrap interval {low:.2f} … {high:.2f}")
+    for name, each in intervals(episodes.returns.numpy(), episodes.lengths.numpy()).items():
+        console.print(f"{name:>5} {each.value:6.2f}   95 % bootstrap interval {each.low:.2f} … {each.high:.2f}")
     console.print(f"per episode: {path}")

@@ -112,14 +112,9 @@ def plan_jobs(cells: Sequence[Cell], plan: Plan) -> list[Job]:
 
 
 def run_grid(cells: Sequence[Cell], plan: Plan, processes: int, name: str, dry_run: bool = False) -> int:
-    """Run all cells, and print a table at the end.
+    """Run all cells, `processes` at once, and print a table at the end; a `dry_run` only plans, and prints it.
 
-    Args:
-        cells: Asked for, in the order of running.
-        plan: Plans a run.
-        processes: Runs at once.
-        name: Of the folder below runs/grids, for summary.json and logs.
-        dry_run: Only plan, and print the table.
+    `name` is that of the folder below runs/grids, for summary.json and logs.
 
     Returns:
         The exit code: 0 if all are finished, 1 if something failed, 128 + n if signal n ended it.
@@ -243,9 +238,8 @@ def start_process(stage: Stage, log: Path, processes: int) -> "subprocess.Popen[
     del environment[CHILD]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as file:
-        return subprocess.Popen(
-            command(stage), env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file, process_group=0
-        )
+        streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file}
+        return subprocess.Popen(command(stage), env=environment, process_group=0, **streams)
 
 
 def command(stage: Stage) -> list[str]:

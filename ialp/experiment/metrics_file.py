@@ -12,19 +12,12 @@ from typing_extensions import override
 
 from ialp.files import write_atomically
 
-Row = dict[str, Any]
-
 
 class MetricsFile(Logger):
     """Logs to metrics.csv in a run's folder; on the first rank alone.
 
-    Lightning's CSVLogger would delete what the folder holds, and rewrites the file in place.
-
-    Args:
-        folder: of the run.
-
-    Attributes:
-        rows: what the file holds, and what `save` will append.
+    Lightning's CSVLogger would delete what the folder holds, and rewrites the file in place. This one writes it as a
+    whole, the later the longer it is, and whenever a checkpoint is written. `rows` are those saved and those to come.
     """
 
     name = version = ""
@@ -32,11 +25,11 @@ class MetricsFile(Logger):
     def __init__(self, folder: str | Path) -> None:
         super().__init__()
         self.folder, self.path = Path(folder), Path(folder) / "metrics.csv"
-        self.rows: list[Row] = []
+        self.rows: list[dict[str, Any]] = []
         if self.path.is_file():
             with self.path.open(newline="") as file:
-                self.rows = list(csv.DictReader(file))
-        self._saved, self._columns = len(self.rows), list(self.rows[0]) if self.rows else []
+                self.rows = [{name: value for name, value in row.items() if value} for row in csv.DictReader(file)]
+        self._saved = len(self.rows)
 
     @property
     @override
@@ -52,20 +45,20 @@ class MetricsFile(Logger):
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         values = {name: value.item() if hasattr(value, "item") else value for name, value in metrics.items()}
         self.rows.append({**values, "step": step})
-        if len(self.rows) - self._saved >= 20:
+        if len(self.rows) - self._saved >= 20 + self._saved // 20:
             self.save()
 
     @override
     @rank_zero_only
     def save(self) -> None:
-        new, self._saved = self.rows[self._saved :], len(self.rows)
-        columns = sorted({*self._columns, *(name for row in new for name in row)})
-        if columns != self._columns:  # the whole file, at once or not at all
-            self._columns = columns
-            write_atomically(self.path, self._csv(self.rows, header=True))
-        elif new:
-            with self.path.open("a", newline="") as file:
-                file.write(self._csv(new, header=False))
+        if self._saved == len(self.rows):
+            return
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, sorted({name for row in self.rows for name in row}))
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(self.path, text.getvalue())
+        self._saved = len(self.rows)
 
     @override
     @rank_zero_only
@@ -75,16 +68,7 @@ class MetricsFile(Logger):
     @rank_zero_only
     def rewind(self, rows: int) -> None:
         """Forget all but the first rows, and the columns that came later."""
-        self.rows = [{name: value for name, value in row.items() if value != ""} for row in self.rows[:rows]]
-        self._saved, self._columns = 0, []
+        self.rows, self._saved = self.rows[:rows], 0
         self.save()
         if not rows:
             self.path.unlink(missing_ok=True)
-
-    def _csv(self, rows: list[Row], header: bool) -> str:
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, self._columns)
-        if header:
-            writer.writeheader()
-        writer.writerows(rows)
-        return text.getvalue()

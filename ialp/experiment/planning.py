@@ -30,15 +30,7 @@ class Planner(IALPCLI):
         pass
 
     def plan(self, arguments: Sequence[str], seed: int | None = None) -> Stage:
-        """The run with these arguments of `ialp fit`; each data is named once.
-
-        Args:
-            arguments: Of `ialp fit`.
-            seed: Its seed; None, or a config with `fixed_seed`: the config's own.
-
-        Raises:
-            UserError: What the user can mend.
-        """
+        """The run with these arguments of `ialp fit`, in a seed that replaces the config's; each data is named once."""
         stage = plan(self.parse, self.keys(), list(arguments), seed=seed)
         if (line := data_line(stage)) not in self._named:
             self._named.add(line)

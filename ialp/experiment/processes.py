@@ -6,11 +6,9 @@ import sys
 import threading
 import time
 
+# Set in the process of a stage that another run builds: that run has named the data and counts the stages.
 CHILD = "IALP_STAGE"
-"""Set in the process of a stage that another run builds: that run has named the data and counts the stages."""
-
-PATIENCE = 20.0
-"""Seconds that a stage has to save what it has learnt when the run that builds it is gone."""
+PATIENCE = 20.0  # seconds that a stage has to save what it has learnt when the run that builds it is gone
 
 
 def rank() -> int:

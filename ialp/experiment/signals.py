@@ -9,8 +9,7 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # the last is how SLURM is mostly told to warn
-TERMINATED = 128 + signal.SIGTERM
-"""Exit code of a run that SIGTERM has stopped."""
+TERMINATED = 128 + signal.SIGTERM  # exit code
 
 
 class Terminated(SystemExit):
@@ -24,9 +23,6 @@ class StopRequest:
     """Whether somebody wants the run to stop.
 
     The first signal is noted. `patience` seconds later, or at a second signal, the run is ended wherever it is.
-
-    Args:
-        patience: Seconds.
     """
 
     def __init__(self, patience: float = 5.0) -> None:

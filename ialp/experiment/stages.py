@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 RUN_FOLDER = re.compile(r"\d+-[0-9a-f]{8}")
 
-Parse = Callable[[list[str]], dict[str, Any]]
-"""Arguments of `ialp fit` -> the parsed config as plain dicts."""
+Parse = Callable[[list[str]], dict[str, Any]]  # arguments of `ialp fit` -> the parsed config as plain dicts
 
 
 @dataclass

@@ -1,23 +1,24 @@
 """What a run gives Lightning's Trainer besides what the config says: folder, checkpoints, metrics.csv, progress."""
 
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 import torch.utils.deterministic
-from lightning import Trainer
+from lightning import LightningModule, Trainer
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
 from lightning.pytorch.loggers import Logger
+from typing_extensions import override
 
 from ialp.distributed import check_share
 from ialp.errors import UserError
 from ialp.experiment.checkpoint_file import AtomicCheckpointIO
 from ialp.experiment.metrics_file import MetricsFile
 from ialp.experiment.processes import launched
-from ialp.experiment.progress import PlainProgress
 from ialp.experiment.resume import ResumeCheckpoint
 from ialp.experiment.stages import Stage
 
@@ -87,3 +88,28 @@ def check_processes(trainer: Trainer) -> None:
             f"{started} processes were started, and the trainer has {trainer.world_size}: give --trainer.strategy ddp, "
             "--trainer.devices with the processes of a node, and --trainer.num_nodes"
         )
+
+
+class PlainProgress(Callback):
+    """Prints where the run `name` is, at most once in `seconds`, in plain lines for logs and pipes."""
+
+    def __init__(self, seconds: float = 20.0, name: str = "") -> None:
+        self.seconds, self.name = seconds, name
+        self._start = self._latest = 0.0
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._start = self._latest = time.monotonic()
+
+    @override
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.monotonic()
+        if not trainer.is_global_zero or now - self._latest < self.seconds:
+            return
+        self._latest = now
+        epoch = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
+        figures = "".join(f", {key} {float(value):.3g}" for key, value in trainer.progress_bar_metrics.items())
+        done = f"batch {batch_idx + 1} of {trainer.num_training_batches}"
+        print(f"  {self.name}: {epoch}, {done}{figures} ({now - self._start:.0f} s)", flush=True)

@@ -41,9 +41,11 @@ from ialp.runs.record import write_done
 
 def run(command: str, arguments: list[str]) -> None:
     """Run `ialp fit|validate|test`."""
-    cli = command_line(IALPCLI if command == "fit" else EvaluationCLI, arguments)
     try:
-        getattr(cli, command)()
+        if command == "fit":
+            command_line(IALPCLI, arguments).fit()
+        else:
+            command_line(EvaluationCLI, arguments).evaluate(command)
     except MisconfigurationException as error:  # how Lightning says what a module or config lacks
         raise UserError(str(error).splitlines()[0]) from error
 
@@ -56,22 +58,19 @@ def command_line(kind: type[CLI], arguments: list[str]) -> CLI:
     quiet()
     class_paths()  # imports every class, so that its short name is known
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
-    try:
-        return kind(
-            LightningModule,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            seed_everything_default=0,
-            auto_configure_optimizers=False,  # each module owns its optimiser
-            save_config_callback=None,  # saved with the rest of the run's folder
-            trainer_defaults={"enable_model_summary": False, "devices": 1},  # more processes where they are asked for
-            parser_kwargs={"prog": "ialp fit", "parser_mode": "omegaconf+", "exit_on_error": False},
-            args=arguments,
-            run=False,
-        )
-    except MisconfigurationException as error:
-        raise UserError(str(error).splitlines()[0]) from error
+    return kind(
+        LightningModule,
+        LightningDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        seed_everything_default=0,
+        auto_configure_optimizers=False,  # each module owns its optimiser
+        save_config_callback=None,  # saved with the rest of the run's folder
+        trainer_defaults={"enable_model_summary": False, "devices": 1},  # more processes where they are asked for
+        parser_kwargs={"prog": "ialp fit", "parser_mode": "omegaconf+", "exit_on_error": False},
+        args=arguments,
+        run=False,
+    )
 
 
 class IALPCLI(LightningCLI):
@@ -269,15 +268,8 @@ class EvaluationCLI(IALPCLI):
         if not self.stage.finished:
             raise UserError(f"{self.stage.name} is not finished: `ialp fit` it first")
 
-    def validate(self) -> None:
-        """The metrics of the validation data, under `validate/` of the run's folder."""
-        self._evaluate("validate")
-
-    def test(self) -> None:
-        """The metrics of the test data, under `test/` of the run's folder."""
-        self._evaluate("test")
-
-    def _evaluate(self, command: str) -> None:
+    def evaluate(self, command: str) -> None:
+        """The metrics of the validation or test data, under `validate/` or `test/` of the run's folder."""
         folder = self.stage.folder / command
         trainer = Trainer(
             accelerator=self.config.trainer.accelerator,

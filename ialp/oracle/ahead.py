@@ -57,8 +57,7 @@ class AskedAhead:
     def close(self, at_once: bool = False) -> None:
         """End what is under way, whose answer nobody waits for any more; its errors are nobody's either.
 
-        Args:
-            at_once: as Ctrl-C ends a judge, and without it if that takes too long; else the question is answered first.
+        `at_once` as Ctrl-C ends a judge, and without it if that takes too long; else the question is answered first.
         """
         if self._future is None:
             return

@@ -100,9 +100,7 @@ class JudgementCache:
     def prune(self, judge: str | None, older_than: float | None) -> int:
         """Remove judgements, and give the room back to the disk; how many.
 
-        Args:
-            judge: Only those of this judge: its name, or the beginning of its fingerprint.
-            older_than: Only those asked more than so many days ago.
+        Only those of `judge`, a name or the beginning of a fingerprint; only those `older_than` so many days.
         """
         where, values = "1", list[Any]()
         if judge is not None:

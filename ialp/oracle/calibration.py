@@ -15,19 +15,12 @@ CALIBRATION_FILE = "calibration.json"
 
 @dataclass
 class NoneCalibration:
-    """The threshold, and what it brings on the questions that it was fitted on.
+    """The threshold, and what it brings on the questions that it was fitted on."""
 
-    Attributes:
-        threshold: None is picked where its probability reaches it; above 1, never.
-        none_share: Share of questions whose answer is None that it was fitted for.
-        right: Share of right answers with the threshold.
-        right_argmax: Share of right answers where None is picked only as the most probable label.
-    """
-
-    threshold: float
-    none_share: float
-    right: float
-    right_argmax: float
+    threshold: float  # None is picked where its probability reaches it; above 1, never
+    none_share: float  # of questions whose answer is None, as it was fitted for
+    right: float  # share of right answers with the threshold
+    right_argmax: float  # share of right answers where None is picked only as the most probable label
 
     def save(self, folder: Path) -> None:
         """Into the folder of a tuned judge."""

@@ -19,21 +19,13 @@ ROUNDED = 4  # digits
 
 @dataclass
 class JudgeEvaluation:
-    """The answers of one judge. n questions, K candidates; log-probabilities are (n, K + 1), None last.
-
-    Attributes:
-        judge: Name of the judge.
-        answer: (n,) index of the true next item among the candidates of `with_target`.
-        with_target: Answers where the true next item is among the candidates.
-        without_target: Answers where it is not: None is right.
-        label_mass: Mean probability that the model gave to any label, if that has a meaning.
-    """
+    """The answers of one judge to n questions with K candidates; log-probabilities are (n, K + 1), None last."""
 
     judge: str
-    answer: Tensor
-    with_target: Tensor
-    without_target: Tensor
-    label_mass: float | None = None
+    answer: Tensor  # (n,) index of the true next item among the candidates of `with_target`
+    with_target: Tensor  # where the true next item is among the candidates
+    without_target: Tensor  # where it is not: None is right
+    label_mass: float | None = None  # mean probability that the model gave to any label, if that has a meaning
 
     def figures(self, none_threshold: float | None = None) -> dict[str, Any]:
         """All figures, ready for JSON.

@@ -125,11 +125,7 @@ class Oracle:
         self.asked, self.hits = state["asked"], state["hits"]
 
     def answers(self, questions: Questions) -> Tensor:
-        """(B, K + 1) log-probabilities in the order shown, from the cache or else from the model.
-
-        Raises:
-            BudgetExceeded: As in `judge`.
-        """
+        """(B, K + 1) log-probabilities in the order shown, from the cache or else from the model; raises as `judge`."""
         keys = [question_key(self.identity.fingerprint, prompt) for prompt in questions.prompts]
         first = {key: row for row, key in reversed(list(enumerate(keys)))}  # where a key is met first
         known = self.cache.get_many(list(first), questions.num_candidates + 1)

@@ -12,17 +12,11 @@ from ialp.oracle.prompt import PromptTemplate
 
 @dataclass
 class Questions:
-    """B questions with K candidates each, in the order in which the judge reads them.
-
-    Attributes:
-        template: What makes a prompt of a question.
-        history: B lists of item texts, oldest first, already cut to the template's latest items.
-        candidates: B lists of K item texts.
-    """
+    """B questions with K candidates each, in the order in which the judge reads them."""
 
     template: PromptTemplate
-    history: list[list[str]]
-    candidates: list[list[str]]
+    history: list[list[str]]  # B lists of item texts, oldest first, already cut to the template's latest items
+    candidates: list[list[str]]  # B lists of K item texts
 
     @classmethod
     def from_items(
@@ -73,15 +67,10 @@ def latest(history: Tensor, length: Tensor, count: int) -> tuple[Tensor, Tensor]
 
 @dataclass
 class PromptBatch:
-    """Questions whose answer is known.
-
-    Attributes:
-        questions: B questions with K candidates.
-        answer: (B,) index of the true next item among the candidates, K where it is not among them.
-    """
+    """B questions with K candidates whose answer is known."""
 
     questions: Questions
-    answer: Tensor
+    answer: Tensor  # (B,) index of the true next item among the candidates, K where it is not among them
 
     def select(self, indices: Sequence[int]) -> "PromptBatch":
         """The questions at `indices` with their answers."""

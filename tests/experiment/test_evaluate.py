@@ -17,6 +17,7 @@ from ialp.errors import UserError
 from ialp.experiment.evaluate import evaluate, intervals
 from ialp.nets import ActorCritic
 from ialp.nets.response import SequentialResponse
+from ialp.report.statistics import Estimate
 from ialp.rl.schemes import Frozen, PolicySet, save_scheme
 
 TINY = {"num_tracks": 60, "num_sessions": 80}  # 16 sessions in the test world
@@ -179,18 +180,19 @@ class TestBadInput:
 class TestIntervals:
     def test_intervals_hand_computed_values(self):
         figures = intervals(np.array([2.0, 10.0, 0.0]), np.array([4, 20, 5]))
-        assert [value for value, _, _ in figures.values()] == pytest.approx([4.0, 29 / 3, 12 / 29])
-        assert all(low <= value <= high for value, low, high in figures.values())
+        assert [each.value for each in figures.values()] == pytest.approx([4.0, 29 / 3, 12 / 29])
+        assert all(each.low <= each.value <= each.high for each in figures.values())
 
     def test_intervals_width_is_that_of_the_normal_interval(self):
         returns = np.random.default_rng(0).normal(5.0, 2.0, 400)
-        _, low, high = intervals(returns, np.full(400, 10))["R"]
-        assert high - low == pytest.approx(2 * 1.96 * returns.std() / 20, rel=0.05)
+        found = intervals(returns, np.full(400, 10))["R"]
+        assert found.high - found.low == pytest.approx(2 * 1.96 * returns.std() / 20, rel=0.05)
 
     def test_intervals_return_and_length_are_resampled_together(self):
         """Every episode earns 0.5 a step: however episodes are drawn, their average reward is 0.5."""
         lengths = np.arange(1, 21)
-        assert intervals(0.5 * lengths, lengths)["R_avg"] == pytest.approx((0.5, 0.5, 0.5))
+        found = intervals(0.5 * lengths, lengths)["R_avg"]
+        assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
 
     def test_intervals_all_alike_is_a_point(self):
-        assert intervals(np.full(5, 3.0), np.full(5, 6))["R"] == (3.0, 3.0, 3.0)
+        assert intervals(np.full(5, 3.0), np.full(5, 6))["R"] == Estimate(3.0, 3.0, 3.0, n=5)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ialp.experiment.progress import PlainProgress
+from ialp.experiment.trainer_parts import PlainProgress
 
 
 def test_plain_progress_prints_lines_without_a_terminal(

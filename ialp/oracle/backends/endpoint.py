@@ -64,12 +64,8 @@ class Limits:
 class Endpoint:
     """Posts JSON to a server by OpenAI's client, which asks again after faults, with pauses that grow.
 
-    No message of its errors holds the key, and none is chained to one that does.
-
-    Attributes:
-        requests: Requests sent so far, failed ones included.
-        tokens: What they took, as the server counts.
-        share: Rank of this process, and how many share the limits.
+    No message of its errors holds the key, and none is chained to one that does. `requests` and `tokens` count what was
+    sent, failures included; `share` is the rank of this process, and how many share the limits.
     """
 
     def __init__(self, base_url: str, api_key_env: str | None, limits: Limits):

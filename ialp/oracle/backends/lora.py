@@ -16,14 +16,10 @@ if TYPE_CHECKING:
 
 
 class LoRATuner(Tuner):
-    """Cross-entropy of the label's token over the whole vocabulary, at the prompt's last position.
+    """Cross-entropy of the label's token, at the prompt's last position.
 
-    Over the whole vocabulary, because the format of the answer is to be learnt, too.
-
-    Args:
-        name: Of the model, for error messages.
-        about: What `oracle.json` says about the base model.
-        checkpointing: Keep the layers' inputs alone, and compute the rest again on the way back.
+    It goes over the whole vocabulary, because the format of the answer is to be learnt, too. `name` is the model's, for
+    error messages, `about` what `oracle.json` says of it; `checkpointing` computes layers again on the way back.
     """
 
     def __init__(

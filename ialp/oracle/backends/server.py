@@ -25,17 +25,11 @@ LOWEST = -100.0  # servers write a probability of 0 as −∞, as −9999 or as 
 
 
 class Answer(NamedTuple):
-    """One question's answer.
+    """One question's answer."""
 
-    Attributes:
-        log_probabilities: (K + 1,) of the labels, normalised over them.
-        missing: Labels that the server did not list, and that have an upper bound in place of their probability.
-        mass: Probability of all listed labels together; 0: no label is listed, and the answer counts as None.
-    """
-
-    log_probabilities: Tensor
-    missing: int
-    mass: float
+    log_probabilities: Tensor  # (K + 1,) of the labels, normalised over them
+    missing: int  # labels that the server did not list: they have an upper bound in place of their probability
+    mass: float  # of all listed labels together; 0: no label is listed, and the answer counts as None
 
 
 class ServerLM(JudgeBackend):
@@ -114,21 +108,14 @@ class ServerLM(JudgeBackend):
 
     @override
     def stream(self, questions: Questions) -> Iterator[tuple[list[int], Tensor]]:
-        """Every answer as it arrives: its row, and (1, K + 1) log-probabilities.
-
-        Raises, after all answers that were under way:
-            UserError: The server refuses, fails beyond all retries, or does not answer with a label.
-            BudgetExceeded: A limit is reached.
-        """
         if not len(questions):
             return
         self.endpoint.client  # noqa: B018 - made here: a missing key is told before any thread starts
         labels, prompts = questions.labels, questions.prompts
-
-        def ask(row: int) -> Answer:
-            return self._ask(prompts[row], labels)
-
-        for row, answer in as_they_arrive(ask, len(questions), self.limits.concurrency, lambda: self.interrupted):
+        answers = as_they_arrive(
+            lambda row: self._ask(prompts[row], labels), len(prompts), self.limits.concurrency, lambda: self.interrupted
+        )
+        for row, answer in answers:
             self._watch(answer)
             yield [row], answer.log_probabilities.unsqueeze(0)
 
