@@ -2,10 +2,11 @@
 
 import string
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from ialp.errors import UserError
-from ialp.oracle.neutralise import MAX_CHARS, clauses, neutralise
+from ialp.oracle.neutralise import clauses, neutralise
 
 LABELS = string.ascii_lowercase
 DEFAULT_TEMPLATE = Path(__file__).parent / "templates" / "preference.txt"
@@ -28,7 +29,6 @@ class PromptTemplate:
         path: A template file of one's own; it must hold every field of `FIELDS`, {history} and {candidates} once,
             and {history} first. Literal braces are doubled.
         max_history: Only the latest so many items of the history are shown.
-        max_chars: Longer item texts are cut.
 
     Attributes:
         prefix: The text up to the history, equal for all questions of a catalogue.
@@ -42,11 +42,10 @@ class PromptTemplate:
         attributes: Sequence[str],
         path: str | None = None,
         max_history: int = 10,
-        max_chars: int = MAX_CHARS,
     ):
         if max_history < 1:
             raise ValueError(f"max_history must be at least 1, got {max_history}")
-        self.max_history, self.max_chars = max_history, max_chars
+        self.max_history = max_history
         words = {"scenario": scenario, "item": item, "behavior": behavior}
         filled = read_template(Path(path) if path else DEFAULT_TEMPLATE).format(
             **{name: neutralise(word) for name, word in words.items()},
@@ -61,13 +60,11 @@ class PromptTemplate:
     def render(self, history: Sequence[str], candidates: Sequence[str]) -> str:
         """The whole prompt, from rendered items; None gets the label after the last candidate's."""
         *labels, none = self.labels(len(candidates))
-        shown = ", ".join(self._plain(text) for text in history[-self.max_history :]) or "nothing yet"
-        offered = (self._plain(text) for text in candidates)
+        plain = partial(neutralise, reserved=self._reserved)
+        shown = ", ".join(map(plain, history[-self.max_history :])) or "nothing yet"
+        offered = map(plain, candidates)
         choices = [f"{label}. {text}" for label, text in zip(labels, offered, strict=True)]
         return f"{self.prefix}{shown}{self._middle}{' '.join(choices)} {none}. None{self._ending}"
-
-    def _plain(self, text: str) -> str:
-        return neutralise(text, self.max_chars, self._reserved)
 
     def labels(self, num_candidates: int) -> list[str]:
         """The labels of K candidates and, last, that of None: "a" to "k" for ten."""

@@ -87,6 +87,7 @@ class JudgeBackend(Recorded, ABC):
     """
 
     interrupted = False
+    _mass, _answered = 0.0, 0  # sum over the answers of a language model, and their number
 
     @abstractmethod
     def log_probabilities(self, questions: Questions) -> Tensor:
@@ -156,7 +157,7 @@ class JudgeBackend(Recorded, ABC):
     @property
     def label_mass(self) -> float | None:
         """Mean probability that the model gave to any label at all, or None where that has no meaning."""
-        return None
+        return self._mass / self._answered if self._answered else None
 
 
 def hash_of(*parts: Any) -> str:

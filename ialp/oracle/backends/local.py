@@ -54,7 +54,6 @@ class LocalLM(JudgeBackend):
         self.model, self.adapter, self.revision = model, adapter, revision
         self.dtype, self.quantization, self.device = dtype, quantization, device
         self.batch_tokens, self.checkpointing = batch_tokens, checkpointing
-        self._mass, self._answered = 0.0, 0
 
     @property
     @override
@@ -73,11 +72,6 @@ class LocalLM(JudgeBackend):
     def base_identity(self) -> str:
         """Hash of the model without the adapter."""
         return identity(self.model, self.revision)
-
-    @property
-    @override
-    def label_mass(self) -> float | None:
-        return self._mass / self._answered if self._answered else None
 
     @override
     def release(self) -> None:

@@ -67,7 +67,6 @@ class ServerLM(JudgeBackend):
         self.revision, self.extra_body, self.limits = revision, extra_body or {}, limits or Limits()
         self.endpoint = Endpoint(base_url, api_key_env, self.limits)
         self.invalid_answers = self.missing_labels = 0
-        self._answered, self._mass = 0, 0.0
 
     def __reduce__(self) -> Any:
         """A copy has the same arguments, and a connection and counts of its own."""
@@ -93,11 +92,6 @@ class ServerLM(JudgeBackend):
     def counts(self) -> dict[str, int]:
         taken = {"requests": self.endpoint.requests, "tokens": self.endpoint.tokens}
         return taken | {"invalid_answers": self.invalid_answers, "missing_labels": self.missing_labels}
-
-    @property
-    @override
-    def label_mass(self) -> float | None:
-        return self._mass / self._answered if self._answered else None
 
     @override
     def log_probabilities(self, questions: Questions) -> Tensor:
