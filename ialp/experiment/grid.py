@@ -44,23 +44,16 @@ class Cell(NamedTuple):
 
 @dataclass
 class Job:
-    """One run, or one that could not be planned and has no `stage`.
+    """One run, or one that could not be planned and has no `stage`."""
 
-    Attributes:
-        config: Stem of its config.
-        overrides: Names of the sets of overrides that ask for it; empty for an input that no cell asks for.
-        reason: Why it failed, or what blocks it.
-        seconds: How long its process ran.
-    """
-
-    config: str
+    config: str  # its stem
     seed: int | None
     stage: Stage | None = None
-    overrides: list[str] = field(default_factory=list)
+    overrides: list[str] = field(default_factory=list)  # sets that ask for it; none for an input of others
     state: State = State.WAITING
-    reason: str = ""
+    reason: str = ""  # why it failed, or what blocks it
     log: Path | None = None
-    seconds: float = 0.0
+    seconds: float = 0.0  # that its process ran
 
     @property
     def folder(self) -> str:

@@ -15,20 +15,14 @@ from ialp.runs.lock import being_made
 
 @dataclass(frozen=True)
 class Measured:
-    """One policy of one finished online run.
-
-    Attributes:
-        world: Config and folder of the reward run that simulated the users.
-        figures: Rows of evaluation.csv of this policy, by epoch.
-        training: Means over the latest 20 training episodes, by environment steps; empty for a frozen policy.
-    """
+    """One policy of one finished online run."""
 
     run: RunData
     method: Method
-    world: str
+    world: str  # config and folder of the reward run that simulated the users
     seed: int
-    figures: pl.DataFrame
-    training: pl.DataFrame
+    figures: pl.DataFrame  # rows of evaluation.csv of this policy, by epoch
+    training: pl.DataFrame  # means over the latest 20 training episodes, by steps; empty for a frozen policy
 
     @property
     def end(self) -> int:

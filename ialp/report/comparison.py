@@ -23,21 +23,13 @@ DEFAULT_EXPLORATION = {"DQN": "ε-greedy"}  # in the paper's tables; any other m
 
 @dataclass
 class Row:
-    """One method in one world.
+    """One method in one world."""
 
-    Attributes:
-        label: What tables and figures call it.
-        base: The paper's name of the method, or the config's.
-        runs: By seed.
-        main: It is the method as the paper's figures show it, not one of its variants.
-        explores: It is the main row, or differs from it in its exploration only.
-    """
-
-    label: str
-    base: str
-    runs: dict[int, Measured]
-    main: bool
-    explores: bool
+    label: str  # what tables and figures call it
+    base: str  # the paper's name of the method, or the config's
+    runs: dict[int, Measured]  # by seed
+    main: bool  # the method as the paper's figures show it, not one of its variants
+    explores: bool  # the main row, or one that differs from it in its exploration only
 
     @property
     def family(self) -> str:

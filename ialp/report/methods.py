@@ -24,18 +24,11 @@ NOT_LEARNT = {"evaluation", "pretrained", "reward_model", "max_environment_steps
 
 @dataclass(frozen=True)
 class Method:
-    """What runs that differ in their seed only have in common.
+    """What runs that differ in their seed only have in common."""
 
-    Attributes:
-        name: The paper's name; the config's name where scheme or algorithm are not the project's own.
-        exploration: Class of the exploration in words; "" without any.
-        settings: Everything that matters, the exploration included, as (dotted key, value) pairs.
-        config: Name of the config.
-    """
-
-    name: str
-    exploration: str
-    settings: tuple[tuple[str, str], ...]
+    name: str  # the paper's; the config's where scheme or algorithm are not the project's own
+    exploration: str  # its class in words; "" without any
+    settings: tuple[tuple[str, str], ...]  # all that matters, the exploration included: (dotted key, value)
     config: str
 
 

@@ -14,15 +14,10 @@ PAPER = "paper"  # heading of a column that repeats the paper's figure for the c
 
 @dataclass(frozen=True)
 class Cell:
-    """One place of a table.
-
-    Attributes:
-        value: Words, a count, a figure, an estimate with its interval, or None where there is nothing.
-        rank: BEST, SECOND or 0.
-    """
+    """One place of a table: words, a count, a figure, an estimate with its interval, or None for nothing."""
 
     value: str | int | float | Estimate | None
-    rank: int = 0
+    rank: int = 0  # BEST, SECOND or 0
 
     @property
     def text(self) -> str:
@@ -45,19 +40,13 @@ class Cell:
 
 @dataclass
 class Table:
-    """A table; `key` is the stem of its files and its anchor on the page.
+    """A table."""
 
-    Attributes:
-        columns: The first one is of words, the others are of figures unless `words`.
-        sections: Heading, such as a world -> rows.
-        notes: Lines below it.
-    """
-
-    key: str
+    key: str  # stem of its files, and its anchor on the page
     title: str
-    columns: list[str]
-    sections: dict[str, list[list[Cell]]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    columns: list[str]  # the first one is of words, the others are of figures unless `words`
+    sections: dict[str, list[list[Cell]]] = field(default_factory=dict)  # heading, such as a world -> rows
+    notes: list[str] = field(default_factory=list)  # lines below it
     words: bool = False
 
 

@@ -109,14 +109,8 @@ class LabelScorer:
         ids, mask = pad_left([prompt[shared:] for prompt in prompts], self.model.device)
         position = shared + (mask.cumsum(1) - 1).clamp(min=0)
         mask = torch.cat([mask.new_ones(len(prompts), shared), mask], dim=1)
-        output = self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=position,
-            past_key_values=cache,
-            use_cache=cache is not None,
-            logits_to_keep=1,
-        )
+        cached = {"past_key_values": cache, "use_cache": cache is not None}
+        output = self.model(input_ids=ids, attention_mask=mask, position_ids=position, logits_to_keep=1, **cached)
         return output.logits[:, -1].float()
 
     def _prefix_cache(self, prefix: list[int]) -> Any:
