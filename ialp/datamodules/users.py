@@ -12,8 +12,16 @@ from ialp.datamodules.experience import Collector, ExperienceDataset, Stateful
 from ialp.datamodules.loader import ResumableLoader
 from ialp.distributed import share_of_rank
 from ialp.envs import World
+from ialp.errors import UserError
 from ialp.recorded import Recorded
 from ialp.rl.replay import ReplayBuffer
+
+
+def require_positive(**settings: int) -> None:
+    """Refuse a setting of the data below 1, by its name."""
+    for name, value in settings.items():
+        if value < 1:
+            raise UserError(f"data.{name} is {value}: it must be at least 1")
 
 
 class UsersDataModule(Recorded, LightningDataModule):
@@ -31,6 +39,7 @@ class UsersDataModule(Recorded, LightningDataModule):
 
     def __init__(self, log: LogSource, reward_model: str, users: int, reward_scale: float, test_users: int) -> None:
         super().__init__()
+        require_positive(users=users, test_users=test_users)
         self.source, self.reward_model, self.users = log, reward_model, users
         self.reward_scale, self.test_users = reward_scale, test_users
 
@@ -98,6 +107,12 @@ class ReplayDataModule(UsersDataModule):
         test_users: int = 500,
     ) -> None:
         super().__init__(log, reward_model, users, reward_scale, test_users)
+        require_positive(
+            steps_per_epoch=steps_per_epoch,
+            updates_per_step=updates_per_step,
+            batch_size=batch_size,
+            replay_capacity=replay_capacity,
+        )
         self.steps_per_epoch, self.updates_per_step = steps_per_epoch, updates_per_step
         self.batch_size, self.replay_capacity = batch_size, replay_capacity
 

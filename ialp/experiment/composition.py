@@ -110,6 +110,8 @@ def read_tree(file: Path) -> MappingNode:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UserError(f"{file}:{line}: not YAML: {error.problem}") from None
+    except (UnicodeDecodeError, yaml.reader.ReaderError) as error:
+        raise UserError(f"{file}: not a text file in UTF-8: {error.reason}") from None
     if not isinstance(tree, MappingNode):
         raise UserError(f"{file}: a config is a mapping of keys to values")
     for node in _nodes(tree):

@@ -129,3 +129,10 @@ def test_source_names_file_and_line_or_the_command_line(write):
         "a.yaml:2",
         "command line",
     ]
+
+
+def test_compose_names_a_file_that_is_not_utf8(write):
+    config = write("a.yaml", "")
+    Path("a.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"a\.yaml: not a text file in UTF-8"):
+        compose([config])
