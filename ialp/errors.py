@@ -14,3 +14,10 @@ def user_error_beneath(error: BaseException) -> UserError | None:
     while beneath is not None and not isinstance(beneath, UserError):
         beneath = beneath.__cause__ or beneath.__context__
     return beneath
+
+
+def require_positive(**settings: int) -> None:
+    """Refuse a setting of the data below 1, by its name."""
+    for name, value in settings.items():
+        if value < 1:
+            raise UserError(f"data.{name} is {value}: it must be at least 1")

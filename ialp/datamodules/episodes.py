@@ -8,6 +8,7 @@ from ialp.data.log import LogSource
 from ialp.datamodules.experience import Collector, ExperienceDataset, Stateful
 from ialp.datamodules.loader import ResumableLoader
 from ialp.datamodules.users import UsersDataModule
+from ialp.errors import require_positive
 from ialp.rl.episodes import EpisodeBuffer
 from ialp.rng import stream
 
@@ -47,6 +48,7 @@ class OnPolicyDataModule(UsersDataModule):
         max_environment_steps: int | None = None,
     ) -> None:
         super().__init__(log, reward_model, users, reward_scale, test_users)
+        require_positive(rollouts_per_epoch=rollouts_per_epoch, minibatches=minibatches, passes=passes)
         self.rollouts_per_epoch, self.minibatches, self.passes = rollouts_per_epoch, minibatches, passes
         self.max_environment_steps = max_environment_steps
 

@@ -13,6 +13,7 @@ from ialp.data.log import LogSource
 from ialp.datamodules.experience import Collector, ExperienceDataset, Stateful
 from ialp.datamodules.loader import ResumableLoader
 from ialp.distributed import share_of_rank
+from ialp.errors import require_positive
 from ialp.oracle import OracleConfig
 from ialp.recorded import Recorded
 from ialp.rl.candidates import CandidateSampler, WithNeighbours
@@ -109,6 +110,10 @@ class OracleDataModule(Recorded, LightningDataModule):
         horizon: int = 20,
     ) -> None:
         super().__init__()
+        cadence = {"steps_per_epoch": steps_per_epoch, "updates_per_step": updates_per_step}
+        require_positive(
+            users=users, batch_size=batch_size, replay_capacity=replay_capacity, horizon=horizon, **cadence
+        )
         self.source, self.oracle_config, self.sampler = log, oracle, sampler or WithNeighbours()
         self.users, self.horizon = users, horizon
         self.steps_per_epoch, self.updates_per_step = steps_per_epoch, updates_per_step

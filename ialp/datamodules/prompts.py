@@ -12,7 +12,7 @@ from ialp.data.interactions import Interactions
 from ialp.data.log import Log, LogSource
 from ialp.datamodules.loader import ResumableLoader
 from ialp.distributed import share_of_rank
-from ialp.errors import UserError
+from ialp.errors import UserError, require_positive
 from ialp.oracle.prompt import PromptTemplate
 from ialp.oracle.questions import PromptBatch, Questions
 from ialp.recorded import Recorded
@@ -69,9 +69,7 @@ class PromptDataModule(Recorded, LightningDataModule):
         super().__init__()
         if not 0 <= none_share < 1:
             raise UserError(f"data.none_share is {none_share}: it must be at least 0 and below 1")
-        for name, value in (("interactions", interactions), ("held_out", held_out), ("batch_size", batch_size)):
-            if value < 1:
-                raise UserError(f"data.{name} is {value}: it must be at least 1")
+        require_positive(interactions=interactions, held_out=held_out, batch_size=batch_size)
         self.source = log
         self.interactions, self.validation, self.calibration = interactions, validation, calibration
         self.held_out = held_out

@@ -10,7 +10,7 @@ from ialp.data.log import LogSource
 from ialp.data.rating_log import RatingLog, Ratings
 from ialp.datamodules.loader import ResumableLoader
 from ialp.distributed import SharedBatches, share_of_rank
-from ialp.errors import UserError
+from ialp.errors import UserError, require_positive
 from ialp.recorded import Recorded
 
 
@@ -28,8 +28,7 @@ class RatingsDataModule(Recorded, LightningDataModule):
 
     def __init__(self, log: LogSource, batch_size: int = 256, validation: float = 0.1, seed: int = 0) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise UserError(f"data.batch_size is {batch_size}: it must be at least 1")
+        require_positive(batch_size=batch_size)
         if not 0 < validation < 1:
             raise UserError(f"data.validation is {validation}: it must lie between 0 and 1")
         self.source, self.batch_size, self.validation, self.seed = log, batch_size, validation, seed

@@ -12,7 +12,7 @@ from ialp.data.interactions import Interactions
 from ialp.data.log import Log, LogSource
 from ialp.datamodules.loader import ResumableLoader
 from ialp.distributed import SharedBatches, share_of_rank
-from ialp.errors import UserError
+from ialp.errors import require_positive
 from ialp.recorded import Recorded
 from ialp.rng import stream
 
@@ -124,9 +124,7 @@ class SessionDataModule(Recorded, LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, value in (("batch_size", batch_size), ("negatives", negatives), ("window", window)):
-            if value < 1:
-                raise UserError(f"data.{name} is {value}: it must be at least 1")
+        require_positive(batch_size=batch_size, negatives=negatives, window=window)
         self.source, self.batch_size, self.negatives, self.window, self.seed = log, batch_size, negatives, window, seed
         self.popularity_power, self.smoothing = popularity_power, smoothing
         self.log: Log

@@ -12,16 +12,9 @@ from ialp.datamodules.experience import Collector, ExperienceDataset, Stateful
 from ialp.datamodules.loader import ResumableLoader
 from ialp.distributed import share_of_rank
 from ialp.envs import World
-from ialp.errors import UserError
+from ialp.errors import require_positive
 from ialp.recorded import Recorded
 from ialp.rl.replay import ReplayBuffer
-
-
-def require_positive(**settings: int) -> None:
-    """Refuse a setting of the data below 1, by its name."""
-    for name, value in settings.items():
-        if value < 1:
-            raise UserError(f"data.{name} is {value}: it must be at least 1")
 
 
 class UsersDataModule(Recorded, LightningDataModule):

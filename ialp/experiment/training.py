@@ -67,7 +67,7 @@ def command_line(kind: type[CLI], arguments: list[str]) -> CLI:
         auto_configure_optimizers=False,  # each module owns its optimiser
         save_config_callback=None,  # saved with the rest of the run's folder
         trainer_defaults={"enable_model_summary": False, "devices": 1},  # more processes where they are asked for
-        parser_kwargs={"prog": "ialp fit", "parser_mode": "omegaconf+", "exit_on_error": False},
+        parser_kwargs={"prog": kind.prog, "parser_mode": "omegaconf+", "exit_on_error": False},
         args=arguments,
         run=False,
     )
@@ -76,6 +76,7 @@ def command_line(kind: type[CLI], arguments: list[str]) -> CLI:
 class IALPCLI(LightningCLI):
     """Lightning's CLI, around a run's folder and the stages that the run builds on."""
 
+    prog = "ialp fit"
     stage: Stage
 
     @override
@@ -262,6 +263,8 @@ class IALPCLI(LightningCLI):
 
 class EvaluationCLI(IALPCLI):
     """Lightning's `validate` and `test` of a finished run; what they write lies in folders of their own."""
+
+    prog = "ialp validate|test"
 
     @override
     def prepare(self) -> None:
