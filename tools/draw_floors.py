@@ -6,6 +6,7 @@ Boxes are packages with their files and lines; an arrow goes from a package to o
 imports. Imports from the two lowest floors are left out. Everything is read from pyproject.toml and the code.
 """
 
+import re
 import sys
 import tomllib
 from collections import Counter
@@ -25,8 +26,9 @@ COLOURS = ("#e8eef7", "#eef5ea", "#fbf3e2", "#f7e9ea")
 def layers() -> list[list[str]]:
     """Packages of each floor, the highest first, as the contract has them."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    [contract] = settings["tool"]["importlinter"]["contracts"]
-    return [[name.strip() for name in layer.split("|")] for layer in contract["layers"] if layer != "__main__"]
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    [floors] = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    return [re.findall(r"\w+", floor) for floor in floors if floor != "__main__"]
 
 
 def imports() -> Counter[tuple[str, str]]:
