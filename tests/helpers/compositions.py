@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from lightning import LightningDataModule
 
+from ialp.errors import UserError
 from ialp.oracle import LexicalOracle, OracleConfig
 from ialp.phases import OnlineAdapt
 from ialp.rl import A2C, DQN, Categorical, EpsilonGreedy, FromPolicy, Greedy, Reinforce
@@ -77,6 +79,16 @@ def covering(combinations: Iterable[Combination], times: int = 2) -> list[Combin
         seen.update(enumerate(best))
         chosen.append(best)
     return chosen
+
+
+def fits_or_is_refused(module: OnlineAdapt, data: LightningDataModule, expected: str | None) -> None:
+    """The phase takes its parts, or refuses them in one line with the expected reason and the key to set."""
+    if expected is None:
+        module.check_composition(data)
+    else:
+        with pytest.raises(UserError, match=expected) as refused:
+            module.check_composition(data)
+        assert "model.init_args.algorithm" in str(refused.value) and "\n" not in str(refused.value)
 
 
 def trains_a_step(module: OnlineAdapt, data: LightningDataModule, folder: Path) -> None:

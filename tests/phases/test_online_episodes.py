@@ -11,7 +11,16 @@ from ialp.rl import A2C, Categorical, ConstantAlpha, EpsilonGreedy, Reinforce
 from ialp.rl.schemes import PolicySet, Scratch
 from ialp.types import Transition
 from tests.helpers import parallel_episodes
-from tests.helpers.compositions import ALGORITHMS, EXPLORATIONS, SCHEMES, TABLE, covering, reason, trains_a_step
+from tests.helpers.compositions import (
+    ALGORITHMS,
+    EXPLORATIONS,
+    SCHEMES,
+    TABLE,
+    covering,
+    fits_or_is_refused,
+    reason,
+    trains_a_step,
+)
 from tests.helpers.parallel_runs import alone_and_in_two, assert_trained_alike
 from tests.helpers.resuming import whole_and_broken
 from tests.helpers.training import train
@@ -118,14 +127,7 @@ def test_online_episodes_ends_after_so_many_environment_steps_and_is_measured_th
 
 @pytest.mark.parametrize("combination", TABLE, ids=" ".join)
 def test_online_episodes_refuses_what_does_not_fit_with_its_reason(compose, combination):
-    module, data = compose(*combination)
-    expected = reason(combination, whole_episodes=True)
-    if expected is None:
-        module.check_composition(data)
-    else:
-        with pytest.raises(UserError, match=expected) as refused:
-            module.check_composition(data)
-        assert "model.init_args.algorithm" in str(refused.value) and "\n" not in str(refused.value)
+    fits_or_is_refused(*compose(*combination), reason(combination, whole_episodes=True))
 
 
 @pytest.mark.parametrize("combination", covering(COMPOSES), ids=" ".join)
